@@ -1,0 +1,155 @@
+//! What travels on a stream, both ways. The wire form of each is in `jeton-proto`.
+
+use jeton_types::{Hash32, NamespaceName, Revision, SessionId, UnixTime, VerifierName};
+
+use crate::record::{Head, Policy, Record, TokenEntry};
+
+/// From a verifier to the authority.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ToAuthority {
+    /// The first message of each stream.
+    Hello(Hello),
+    /// Every later verification in this process sees all up to here (`protocol.md` 17).
+    Ack {
+        /// Up to and including this revision.
+        revision: Revision,
+    },
+    /// Asks for a lease.
+    Renew {
+        /// The verifier's own number of this request; the grant repeats it.
+        request: u64,
+    },
+    /// Asks how far the authority is (`protocol.md` 18).
+    Ask {
+        /// The verifier's own number of this request; the answer repeats it.
+        request: u64,
+    },
+    /// No answer follows any more. Final.
+    Goodbye,
+}
+
+/// Who opens a stream, and how far it is (`protocol.md` 7).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hello {
+    /// The oldest protocol that the verifier speaks.
+    pub protocol_oldest: u32,
+    /// The newest protocol that the verifier speaks.
+    pub protocol: u32,
+    /// The session: one process.
+    pub session: SessionId,
+    /// The verifier's name.
+    pub verifier: VerifierName,
+    /// Higher with each stream of the session.
+    pub epoch: u64,
+    /// The namespaces it serves, fixed for the session's life.
+    pub namespaces: Vec<NamespaceName>,
+    /// What it has applied and can go on from; nothing if it has no state.
+    pub resume: Option<Revision>,
+    /// The set hash of each namespace in the order of `namespaces`. Room for rule 24.
+    pub set_hashes: Vec<Hash32>,
+    /// The last head seen. Room for rule 26.
+    pub head: Option<Head>,
+}
+
+/// From the authority to a verifier.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ToVerifier {
+    /// The hello is accepted; what follows continues from `resume`, or begins with a snapshot.
+    Welcome(Welcome),
+    /// A snapshot begins: what was there before is replaced as a whole at its end.
+    SnapshotBegin {
+        /// The one view it is taken from.
+        at: Revision,
+    },
+    /// A namespace's policy and some of its rows.
+    SnapshotRows {
+        /// The namespace.
+        namespace: NamespaceName,
+        /// Its policy, the same in every part.
+        policy: Policy,
+        /// Rows, tombstones among them.
+        rows: Vec<TokenEntry>,
+    },
+    /// The snapshot is whole.
+    SnapshotEnd {
+        /// The same as in its beginning; the watermark from here on.
+        at: Revision,
+    },
+    /// The next record of a namespace of this session.
+    Record(Record),
+    /// Once a second: everything at or below `watermark` has been sent on this stream.
+    Heartbeat {
+        /// How far the authority is.
+        watermark: Revision,
+        /// Authority time, for display.
+        authority_time: UnixTime,
+        /// Where the log stands.
+        head: Head,
+    },
+    /// A lease, for the request of this number.
+    Grant(Grant),
+    /// The answer to [`ToAuthority::Ask`]: everything at or below `watermark` has been sent on this stream before it.
+    Watermark {
+        /// The number of the request.
+        request: u64,
+        /// The head as read after the request arrived.
+        watermark: Revision,
+    },
+    /// The session must end: its token did (`protocol.md` 9). The verifier drops lease and grace and says goodbye.
+    End {
+        /// Why, for a person.
+        reason: String,
+    },
+    /// The answer to the hello of a session that has ended (`protocol.md` 6).
+    Ended,
+    /// The hello is refused; the session goes on as it was.
+    Refused(Refused),
+}
+
+/// An accepted hello.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Welcome {
+    /// The protocol that is spoken from here on.
+    pub protocol: u32,
+    /// The revision that what follows continues from; nothing if a snapshot comes.
+    pub resume: Option<Revision>,
+    /// Where the log stands.
+    pub head: Head,
+    /// Authority time, for display.
+    pub authority_time: UnixTime,
+}
+
+/// A granted lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Grant {
+    /// The number of the request that it answers.
+    pub request: u64,
+    /// Authority time of the grant; expiry is reckoned from it (`protocol.md` 15).
+    pub authority_time: UnixTime,
+}
+
+/// Why a hello was refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// The kind.
+    pub why: Refusal,
+    /// What to do, for a person.
+    pub message: String,
+}
+
+/// The kinds of refusal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Refusal {
+    /// The token is not good.
+    Unauthenticated,
+    /// The token may not verify in one of the namespaces.
+    Forbidden,
+    /// A namespace does not exist.
+    UnknownNamespace,
+    /// The two speak no common protocol.
+    Protocol,
+    /// The hello breaks a rule of form.
+    Invalid,
+    /// Try again a little later.
+    Unavailable,
+}

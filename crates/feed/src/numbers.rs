@@ -1,0 +1,52 @@
+//! The numbers of the protocol (`protocol.md` 10 to 22), in one place.
+
+use std::time::Duration;
+
+/// The protocol this code speaks, and the oldest that it still understands.
+pub const PROTOCOL: u32 = 1;
+/// The oldest protocol that this code still understands.
+pub const PROTOCOL_OLDEST: u32 = 1;
+
+/// L: how long a lease lasts, from the verifier's sending of its renewal.
+pub const LEASE: Duration = Duration::from_secs(5);
+/// How often a verifier renews: L/3.
+pub const RENEW_EVERY: Duration = Duration::from_nanos(LEASE.as_nanos() as u64 / 3);
+/// How often the authority says how far it is.
+pub const HEARTBEAT_EVERY: Duration = Duration::from_secs(1);
+/// How far behind a session may be and still be granted a lease.
+pub const LAG_MAX: Duration = Duration::from_secs(1);
+/// Real time that runs ahead of boot time by more than this means a paused or cloned machine.
+pub const JUMP_MAX: Duration = Duration::from_millis(250);
+/// How often the authority looks at what time alone decides.
+pub const POLL_EVERY: Duration = Duration::from_millis(250);
+/// How long the authority waits for the goodbye of a session that it ended.
+pub const END_WAIT: Duration = Duration::from_secs(1);
+/// The longest grace that any namespace may have.
+pub const GRACE_MAX: Duration = jeton_types::limits::GRACE_MAX;
+/// How long one verification may wait for a watermark.
+pub const FIRST_USE_WAIT: Duration = Duration::from_millis(250);
+/// How many watermark requests a verifier sends in a second, at most.
+pub const ASKS_PER_SECOND: u32 = 20;
+/// Silence after which a verifier gives its stream up and opens another.
+pub const STREAM_SILENCE_MAX: Duration = Duration::from_secs(4);
+
+/// `L_a = 1.25·(L + D) + 250 ms`: after this long without a grant, a session with grace D cannot accept any more.
+#[must_use]
+pub const fn counted_out_after(grace: Duration) -> Duration {
+    let wait = LEASE.saturating_add(grace);
+    wait.saturating_add(Duration::from_nanos(wait.as_nanos() as u64 / 4)).saturating_add(Duration::from_millis(250))
+}
+
+/// Silence after which a session leaves the registry.
+pub const FORGET_AFTER: Duration = counted_out_after(GRACE_MAX);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_numbers_that_are_promised() {
+        assert_eq!(counted_out_after(Duration::ZERO), Duration::from_millis(6_500));
+        assert_eq!(counted_out_after(Duration::from_secs(300)), Duration::from_millis(381_500));
+    }
+}

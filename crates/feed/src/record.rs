@@ -1,0 +1,111 @@
+//! Records: what the authority's log holds and what a replica is made of.
+
+use jeton_types::{
+    CredentialId, Digest, Freshness, Hash32, NamespaceName, Prefix, Revision, ScopeSet, StartId, Subject, TokenId,
+    UnixTime,
+};
+
+/// One committed revision in one namespace (`protocol.md` 2).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// Its place in the order of everything.
+    pub revision: Revision,
+    /// The revision before it in the same namespace; zero for the first.
+    pub predecessor: Revision,
+    /// The one namespace that it touches.
+    pub namespace: NamespaceName,
+    /// The start of the authority that wrote it.
+    pub start: StartId,
+    /// Hash over this record and the one before it in the whole store.
+    pub chain_hash: Hash32,
+    /// Hash over what should be enforced in the namespace after this record. Room for rule 24: empty until both sides compute it.
+    pub set_hash: Option<Hash32>,
+    /// Authority time of the commit, for display and for measuring.
+    pub committed_at: UnixTime,
+    /// What it changes, in order.
+    pub changes: Vec<Change>,
+}
+
+/// One change of a namespace's rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// The namespace is created, or its freshness changes.
+    Policy(Policy),
+    /// A token is there, or is there anew with other rights.
+    Token(TokenEntry),
+    /// A token's expiry is brought to this moment (the end of an overlap).
+    Deadline {
+        /// Lookup key of the token.
+        digest: Digest,
+        /// Its public id.
+        token: TokenId,
+        /// From when it is expired.
+        expires_at: UnixTime,
+    },
+    /// A token ends, for good.
+    End {
+        /// Lookup key of the token.
+        digest: Digest,
+        /// Its public id.
+        token: TokenId,
+        /// Why.
+        reason: EndReason,
+    },
+    /// The authority started (only in the built-in namespace, which is never fed).
+    Start(StartId),
+    /// A kind that this code does not know: never skipped, never acknowledged (`protocol.md` 8).
+    Unknown {
+        /// The number of the kind.
+        kind: u32,
+        /// The protocol that knows it.
+        needs_protocol: u32,
+    },
+}
+
+/// What a namespace demands of those who verify in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    /// What its tokens begin with.
+    pub prefix: Prefix,
+    /// What to do past the lease.
+    pub freshness: Freshness,
+}
+
+/// Everything that a verifier needs to know of one token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenEntry {
+    /// Lookup key.
+    pub digest: Digest,
+    /// Public id.
+    pub token: TokenId,
+    /// The credential that it is a version of.
+    pub credential: CredentialId,
+    /// Whom the credential speaks for.
+    pub subject: Option<Subject>,
+    /// What it may do.
+    pub scopes: ScopeSet,
+    /// From when it is expired, in authority time.
+    pub expires_at: Option<UnixTime>,
+    /// Set once it has ended; such an entry is a tombstone.
+    pub ended: Option<EndReason>,
+}
+
+/// Why a token ended. It never comes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum EndReason {
+    /// Revoked.
+    Revoked,
+}
+
+/// Where a log stands: carried by heartbeats, returned in the next hello (`protocol.md` 26).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    /// The last revision of the whole store.
+    pub revision: Revision,
+    /// The start that is running.
+    pub start: StartId,
+    /// The store-wide chain hash at that revision.
+    pub chain_hash: Hash32,
+    /// Room for the authority's MAC over the three.
+    pub mac: Option<Hash32>,
+}

@@ -1,0 +1,123 @@
+//! A replica without a table: it checks that records follow, and keeps a book.
+
+use std::cell::RefCell;
+
+use jeton_types::{NamespaceName, Revision};
+
+use crate::{
+    lease::{Lease, Void},
+    record::{Change, Policy, Record, TokenEntry},
+    replica::{Replica, Unappliable, Visible},
+};
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Entry {
+    SnapshotBegin,
+    SnapshotEnd(Revision),
+    Applied(Revision),
+    Advanced(Revision),
+    LeaseSet(Lease),
+    Void(Void),
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    log: Vec<Entry>,
+    watermark: Revision,
+    last: Revision,
+    lease: Option<Lease>,
+    generation: u64,
+    building: bool,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Book(RefCell<Inner>);
+
+impl Book {
+    pub(super) fn lease(&self) -> Option<Lease> {
+        self.0.borrow().lease
+    }
+
+    pub(super) fn leases_set(&self) -> usize {
+        self.0.borrow().log.iter().filter(|entry| matches!(entry, Entry::LeaseSet(_))).count()
+    }
+
+    pub(super) fn voided(&self) -> Option<Void> {
+        let inner = self.0.borrow();
+        let last = inner.log.iter().rev().find(|entry| matches!(entry, Entry::Void(_) | Entry::LeaseSet(_)));
+        last.and_then(|entry| if let Entry::Void(why) = entry { Some(*why) } else { None })
+    }
+
+    pub(super) fn log(&self) -> Vec<Entry> {
+        self.0.borrow().log.clone()
+    }
+}
+
+impl Replica for Book {
+    fn watermark(&self) -> Revision {
+        self.0.borrow().watermark
+    }
+
+    fn snapshot_begin(&self) {
+        let mut inner = self.0.borrow_mut();
+        inner.building = true;
+        inner.log.push(Entry::SnapshotBegin);
+    }
+
+    fn snapshot_rows(&self, _: &NamespaceName, _: &Policy, _: Vec<TokenEntry>) {
+        assert!(self.0.borrow().building, "rows without a beginning");
+    }
+
+    fn snapshot_end(&self, at: Revision) -> Visible {
+        let mut inner = self.0.borrow_mut();
+        assert!(std::mem::take(&mut inner.building), "an end without a beginning");
+        assert!(at >= inner.watermark, "back to an older snapshot");
+        inner.log.push(Entry::SnapshotEnd(at));
+        (inner.watermark, inner.last) = (at, at);
+        Visible::up_to(at)
+    }
+
+    fn record_apply(&self, record: &Record) -> Result<Visible, Unappliable> {
+        let mut inner = self.0.borrow_mut();
+        for change in &record.changes {
+            if let Change::Unknown { kind, needs_protocol } = *change {
+                return Err(Unappliable::UnknownChange { kind, needs_protocol });
+            }
+        }
+        if record.predecessor > inner.last || record.revision <= inner.last {
+            let (namespace, named) = (record.namespace.clone(), record.predecessor);
+            return Err(Unappliable::Gap { namespace, named, applied: inner.last });
+        }
+        inner.log.push(Entry::Applied(record.revision));
+        inner.last = record.revision;
+        inner.watermark = inner.watermark.max(record.revision);
+        Ok(Visible::up_to(record.revision))
+    }
+
+    fn watermark_advance(&self, to: Revision) {
+        let mut inner = self.0.borrow_mut();
+        inner.log.push(Entry::Advanced(to));
+        inner.watermark = inner.watermark.max(to);
+    }
+
+    fn lease_generation(&self) -> u64 {
+        self.0.borrow().generation
+    }
+
+    fn lease_set(&self, lease: Lease, generation: u64) -> bool {
+        let mut inner = self.0.borrow_mut();
+        if inner.generation != generation {
+            return false;
+        }
+        inner.log.push(Entry::LeaseSet(lease));
+        inner.lease = Some(lease);
+        true
+    }
+
+    fn lease_void(&self, why: Void) {
+        let mut inner = self.0.borrow_mut();
+        inner.log.push(Entry::Void(why));
+        inner.generation += 1;
+        inner.lease = None;
+    }
+}

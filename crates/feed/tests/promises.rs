@@ -1,0 +1,119 @@
+//! The promises of the feed over random schedules: S1, S2, S3, S18 and L1 of the project's list of properties.
+//!
+//! - S1: no verification that began its table read at or after the completion of a receipt accepts a token that it is
+//!   about, and no stream of such a token is left.
+//! - S2: no lease for a session below the floor of one of its namespaces.
+//! - S3: a session that may answer without knowing a revocation is not counted out for it.
+//! - S18: a durable receipt is never retracted, nor told with other evidence.
+//! - L1: a receipt completes within 1 s + L_a + one poll of the authority's clock: 7.75 s where it is strict.
+
+#![expect(clippy::unwrap_used, reason = "a test")]
+
+mod world;
+
+use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
+
+use self::world::{Action, Flaw, Plan, Sightings, plan, run};
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, max_shrink_iters: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_promises_hold(plan in plan()) {
+        let result = run(&plan);
+        prop_assert!(result.is_ok(), "{}", result.unwrap_err());
+    }
+}
+
+/// The same plans every time.
+fn plans(count: usize) -> impl Iterator<Item = Plan> {
+    let mut runner = TestRunner::deterministic();
+    let strategy = plan();
+    (0..count).map(move |_| strategy.new_tree(&mut runner).unwrap().current())
+}
+
+#[test]
+fn everything_that_the_promises_are_about_happens() {
+    let mut seen = Sightings::default();
+    for plan in plans(60) {
+        let one = run(&plan).unwrap();
+        seen.strict_receipt_max = seen.strict_receipt_max.max(one.strict_receipt_max);
+        seen.receipts += one.receipts;
+        seen.acked += one.acked;
+        seen.goodbye += one.goodbye;
+        seen.fenced += one.fenced;
+        seen.fences_taken_back += one.fences_taken_back;
+        seen.grants += one.grants;
+        seen.answers_live += one.answers_live;
+        seen.answers_in_grace += one.answers_in_grace;
+        seen.stale += one.stale;
+        seen.jumps += one.jumps;
+        seen.starts += one.starts;
+        seen.ended_streams += one.ended_streams;
+    }
+    println!("{seen:?}");
+    let counts = [
+        seen.receipts,
+        seen.acked,
+        seen.goodbye,
+        seen.fenced,
+        seen.fences_taken_back,
+        seen.grants,
+        seen.answers_live,
+        seen.answers_in_grace,
+        seen.stale,
+        seen.jumps,
+        seen.starts,
+        seen.ended_streams,
+    ];
+    assert!(counts.iter().all(|count| *count > 0), "{seen:?}");
+}
+
+/// A verifier is heard and does not hear: it renews on and acknowledges nothing. How long after that the revocation comes
+/// decides how late its last lease is.
+#[test]
+fn the_strict_bound_is_nearly_reached() {
+    let took = (0..17_u64).map(|tenths| {
+        let actions = vec![
+            (3_000, Action::Block { verifier: 1, up: false, down: true, span: 20_000 }),
+            (tenths * 100, Action::Revoke { namespace: 0 }),
+        ];
+        run(&Plan { actions, delay_max: 5, ..plans(1).next().unwrap() }).unwrap().strict_receipt_max
+    });
+    let longest = took.max().unwrap();
+    assert!((7_250..=7_500).contains(&longest), "{longest} ms");
+}
+
+#[test]
+fn the_same_plan_gives_the_same_world() {
+    for plan in plans(3) {
+        assert_eq!(run(&plan), run(&plan));
+    }
+}
+
+/// A verifier of the namespace with the longest grace is cut off; then the grace is taken away, and the authority starts
+/// anew and revokes.
+fn grace_taken_away() -> Plan {
+    let verifier = 3;
+    let actions = vec![
+        (0, Action::Block { verifier, up: true, down: true, span: 40_000 }),
+        (100, Action::Policy { namespace: 2, freshness: 0 }),
+        (100, Action::Crash { process: None, span: 500 }),
+        (1_000, Action::Revoke { namespace: 2 }),
+    ];
+    Plan { actions, delay_max: 5, ..plans(1).next().unwrap() }
+}
+
+#[test]
+fn every_flaw_is_noticed() {
+    assert!(run(&grace_taken_away()).is_ok());
+    for flaw in Flaw::ALL {
+        let found = std::iter::once(grace_taken_away())
+            .chain(plans(400))
+            .map(|plan| Plan { flaw: Some(flaw), ..plan })
+            .enumerate()
+            .find_map(|(number, plan)| run(&plan).err().map(|violation| (number, violation)));
+        let Some((number, violation)) = found else { panic!("{flaw:?} was not noticed") };
+        println!("{flaw:?}: plan {number}: {violation}");
+    }
+}

@@ -1,0 +1,126 @@
+//! Streams: each direction is ordered and loses nothing, until it breaks.
+
+use jeton_feed::{
+    authority::StreamId,
+    message::{ToAuthority, ToVerifier},
+};
+use jeton_types::{NamespaceName, Revision, SessionId, TokenId};
+
+use super::{Event, World, authority::AuthorityEvent, clock::MILLI, verifier::VerifierEvent};
+
+pub(crate) type LinkId = u64;
+
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) verifier: usize,
+    /// Which process of that verifier.
+    pub(crate) life: u64,
+    /// Which start of the authority.
+    pub(crate) start: u64,
+    /// The token that it was opened with.
+    pub(crate) token: TokenId,
+    pub(crate) broken: bool,
+    /// Each side's own idea.
+    pub(crate) open_at_verifier: bool,
+    pub(crate) open_at_authority: bool,
+    up_last: u64,
+    down_last: u64,
+    pub(crate) session: Option<SessionId>,
+    pub(crate) feeder: Option<Feeder>,
+}
+
+/// What the authority sends on its own on a stream.
+#[derive(Debug, Clone)]
+pub(crate) struct Feeder {
+    pub(crate) namespaces: Vec<NamespaceName>,
+    pub(crate) cursor: Revision,
+}
+
+impl Link {
+    pub(crate) fn stream(id: LinkId) -> StreamId {
+        StreamId(id)
+    }
+}
+
+impl World {
+    pub(crate) fn link_open(&mut self, verifier: usize, life: u64, token: TokenId) -> LinkId {
+        let id = self.links.last_key_value().map_or(1, |(last, _)| last + 1);
+        let link = Link {
+            verifier,
+            life,
+            start: self.authority.start,
+            token,
+            broken: false,
+            open_at_verifier: true,
+            open_at_authority: true,
+            up_last: 0,
+            down_last: 0,
+            session: None,
+            feeder: None,
+        };
+        self.links.insert(id, link);
+        id
+    }
+
+    pub(crate) fn send_up(&mut self, id: LinkId, message: ToAuthority) {
+        let at = self.up_arrives(id);
+        self.schedule(at, Event::Authority(AuthorityEvent::Message(id, message)));
+    }
+
+    pub(crate) fn send_down(&mut self, id: LinkId, message: ToVerifier) {
+        let at = self.down_arrives(id);
+        let verifier = self.links[&id].verifier;
+        self.schedule(at, Event::Verifier(verifier, VerifierEvent::Message(id, message)));
+    }
+
+    /// The verifier's side closes; what it has sent arrives before.
+    pub(crate) fn close_up(&mut self, id: LinkId) {
+        let at = self.up_arrives(id);
+        self.links.get_mut(&id).unwrap().open_at_verifier = false;
+        self.schedule(at, Event::Authority(AuthorityEvent::Closed(id)));
+    }
+
+    /// The authority's side closes; what it has sent arrives before.
+    pub(crate) fn close_down(&mut self, id: LinkId) {
+        let at = self.down_arrives(id);
+        self.links.get_mut(&id).unwrap().open_at_authority = false;
+        let verifier = self.links[&id].verifier;
+        self.schedule(at, Event::Verifier(verifier, VerifierEvent::Closed(id)));
+    }
+
+    /// A reset: what is under way is lost, and each side learns of it in its time.
+    pub(crate) fn link_break(&mut self, verifier: usize) {
+        let open: Vec<LinkId> = self
+            .links
+            .iter()
+            .filter(|(_, link)| link.verifier == verifier && !link.broken)
+            .map(|(id, _)| *id)
+            .collect();
+        for id in open {
+            self.links.get_mut(&id).unwrap().broken = true;
+            let noticed = [self.rng.below(50 * MILLI), self.rng.below(50 * MILLI)];
+            // Now and then a side does not hear of it for long.
+            let late = [self.rng.chance(20), self.rng.chance(20)].map(|late| if late { 5_000 * MILLI } else { 0 });
+            self.schedule(self.t + noticed[0] + late[0], Event::Authority(AuthorityEvent::Closed(id)));
+            self.schedule(self.t + noticed[1] + late[1], Event::Verifier(verifier, VerifierEvent::Closed(id)));
+        }
+    }
+
+    fn up_arrives(&mut self, id: LinkId) -> u64 {
+        let roll = self.rng.next();
+        let delay = self.plan.delay(roll);
+        let link = self.links.get_mut(&id).unwrap();
+        let at = (self.t.max(self.verifiers[link.verifier].up_from) + delay).max(link.up_last).next_multiple_of(2);
+        link.up_last = at;
+        at
+    }
+
+    fn down_arrives(&mut self, id: LinkId) -> u64 {
+        let roll = self.rng.next();
+        let delay = self.plan.delay(roll);
+        let link = self.links.get_mut(&id).unwrap();
+        let at = (self.t.max(self.verifiers[link.verifier].down_from) + delay).max(link.down_last).next_multiple_of(2);
+        link.down_last = at;
+        at
+    }
+}
