@@ -1,0 +1,159 @@
+//! The steps of an answer (`protocol.md` 16): *look, compute, release*. Each consumes the one before, and only the
+//! release makes a [`Verdict`], so that none can be left out.
+//!
+//! The look reads the watermark first, then the lease, then the table. The watermark before the table: else an entry
+//! might be missed that the later watermark claims to cover, and a new token be called unknown. The lease before the
+//! table: else a process that slept over its lease, with the table already read, might answer under the next one. The
+//! release checks the lease *that the look read*; how long the process slept in between is bounded by it.
+
+use std::sync::Arc;
+
+use jeton_feed::{
+    lease::{Lease, Standing, Void},
+    record::TokenEntry,
+};
+use jeton_types::{Freshness, NamespaceName, Now, Revision, UnixTime};
+
+use crate::{
+    decide::{Required, decide, expired},
+    first_use::CaughtUp,
+    lease::LeaseSeen,
+    replica::MemoryReplica,
+    table::Table,
+    verdict::{Code, Outcome, Source, StaleWhy, Verdict, Waiting},
+};
+
+/// What was read. The decision point of every promise is the start of this read.
+#[derive(Debug)]
+#[must_use = "an answer comes of its release"]
+pub struct Looked {
+    pub(crate) at: Now,
+    pub(crate) watermark: Revision,
+    pub(crate) seen: LeaseSeen,
+    /// The policy that belongs to the table read.
+    pub(crate) freshness: Freshness,
+    pub(crate) caught_up: bool,
+    pub(crate) found: Found,
+}
+
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// The prefix may be that of a namespace whose snapshot has not come.
+    NoState,
+    /// The prefix is of none of the served namespaces.
+    Foreign,
+    /// The table does not hold it.
+    Absent { namespace: Arc<NamespaceName>, birth: Revision },
+    /// Here it is.
+    Here { namespace: Arc<NamespaceName>, entry: Arc<TokenEntry> },
+}
+
+/// What the rule says of it. Not an answer yet: the lease has not been looked at.
+#[derive(Debug)]
+#[must_use = "an answer comes of its release"]
+pub struct Computed {
+    looked: Looked,
+    /// Of an entry that is there.
+    code: Code,
+}
+
+impl Looked {
+    /// Marks a look that came after the answer to a watermark request that was sent after the caller began to wait.
+    pub fn caught_up(self, _: CaughtUp) -> Self {
+        Self { caught_up: true, ..self }
+    }
+
+    /// Applies the rule.
+    pub fn compute(self, required: &Required) -> Computed {
+        let code = match &self.found {
+            // Without a lease authority time is not known here, nor is it needed: no code but `revoked`, which hangs on
+            // no time, leaves the release then.
+            Found::Here { entry, .. } => {
+                let time = self.seen.lease.map_or(UnixTime::ZERO, |lease| lease.authority_time_at(self.at.boot));
+                decide(entry, required, time)
+            }
+            Found::NoState => Code::Stale,
+            Found::Foreign | Found::Absent { .. } => Code::Unknown,
+        };
+        Computed { looked: self, code }
+    }
+
+    fn revoked(self, now: Now) -> Outcome {
+        let Found::Here { namespace, entry } = self.found else { return Outcome::Stale(StaleWhy::NoState) };
+        let standing = self.seen.lease.map(|lease| lease.standing(now, self.freshness));
+        Outcome::Answer(Verdict {
+            code: Code::Revoked,
+            namespace: Some(namespace),
+            entry: Some(entry),
+            revision: self.watermark,
+            as_of: self.seen.lease.map_or(self.at.real, |lease| display_time(&lease, self.at.boot)),
+            not_after: None,
+            source: if matches!(standing, Some(Standing::Grace(_))) { Source::Grace } else { Source::Replica },
+        })
+    }
+}
+
+impl Computed {
+    /// Checks the lease of the look and lets the answer out. `now` is read after the computing.
+    ///
+    /// [`StaleWhy::Overtaken`] means that there is a newer lease: look again.
+    pub fn release<T: Table>(self, now: Now, replica: &MemoryReplica<T>) -> Outcome {
+        let Self { looked, code } = self;
+        let present = replica.leases.seen();
+        if code == Code::Revoked && present.void != Some(Void::Goodbye) {
+            // Irrevocable, so it is true whatever became of the lease.
+            return looked.revoked(now);
+        }
+        let lease = match standing_lease(&looked.seen, &present) {
+            Ok(lease) => lease,
+            Err(why) => return Outcome::Stale(why),
+        };
+        let (source, until) = match lease.standing(now, looked.freshness) {
+            Standing::Live(until) => (Source::Replica, until),
+            Standing::Grace(until) => (Source::Grace, until),
+            Standing::Lapsed => {
+                let newer = present.lease.is_some_and(|newer| newer.sent.boot > lease.sent.boot);
+                return Outcome::Stale(if newer { StaleWhy::Overtaken } else { StaleWhy::Lapsed });
+            }
+            Standing::Jumped => {
+                replica.leases.jumped(now);
+                return Outcome::Stale(StaleWhy::Voided(Void::Jump));
+            }
+        };
+        let as_of = display_time(&lease, looked.at.boot);
+        let not_after = display_time(&lease, until);
+        let answer = |code, namespace, entry: Option<Arc<TokenEntry>>| {
+            let expires_at = entry.as_ref().filter(|_| code == Code::Valid).and_then(|entry| entry.expires_at);
+            let not_after = Some(expires_at.map_or(not_after, |expires_at| expires_at.min(not_after)));
+            Outcome::Answer(Verdict { code, namespace, entry, revision: looked.watermark, as_of, not_after, source })
+        };
+        match looked.found {
+            Found::NoState => Outcome::Stale(StaleWhy::NoState),
+            Found::Foreign => answer(Code::Unknown, None, None),
+            Found::Absent { namespace, birth } if birth > looked.watermark && !looked.caught_up => {
+                Outcome::NeedsWatermark(Waiting { namespace, birth })
+            }
+            Found::Absent { namespace, .. } => answer(Code::Unknown, Some(namespace), None),
+            Found::Here { namespace, entry } => {
+                // Expiry may have passed between the computing and now (S14: never late).
+                let passed = code != Code::Revoked && expired(&entry, lease.authority_time_at(now.boot));
+                answer(if passed { Code::Expired } else { code }, Some(namespace), Some(entry))
+            }
+        }
+    }
+}
+
+/// The lease of the look, if nothing voided it since.
+fn standing_lease(looked: &LeaseSeen, present: &LeaseSeen) -> Result<Lease, StaleWhy> {
+    match (looked.lease, present) {
+        (Some(lease), _) if looked.generation == present.generation => Ok(lease),
+        (_, LeaseSeen { lease: Some(_), .. }) => Err(StaleWhy::Overtaken),
+        (_, LeaseSeen { void: Some(void), .. }) => Err(StaleWhy::Voided(*void)),
+        _ => Err(StaleWhy::NoLease),
+    }
+}
+
+/// Authority time without the quarter that expiry adds: for people, not for decisions.
+const fn display_time(lease: &Lease, at: jeton_types::BootTime) -> UnixTime {
+    lease.authority_time.plus(at.since(lease.sent.boot))
+}

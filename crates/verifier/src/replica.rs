@@ -1,0 +1,371 @@
+//! A replica in memory: table, watermark and lease.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use arc_swap::ArcSwap;
+use jeton_feed::{
+    lease::{Lease, Standing, Void},
+    record::{Change, Policy, Record, TokenEntry},
+    replica::{Replica, Unappliable, Visible},
+};
+use jeton_types::{Digest, Freshness, NamespaceName, Now, Prefix, Revision, token};
+
+use crate::{
+    decide::Required,
+    first_use::CaughtUp,
+    lease::LeaseCell,
+    look::{Found, Looked},
+    table::{ShardedTable, Table, settle},
+    verdict::{Code, Outcome, Source, StaleWhy, Verdict},
+    view::{Namespace, View},
+};
+
+/// Looks that one verification makes: a second one when the lease passed during the first and there is a newer.
+const LOOKS_MAX: usize = 2;
+
+/// The replica of one verifier process, shared by `Arc`: a session writes it, every thread reads it.
+///
+/// A verification takes no lock across its steps and allocates nothing. What it costs beyond reading: one shard's read
+/// lock for the look-up, and two `Arc` clones, of the entry and of the namespace's name, because the verdict outlives
+/// the look and carries both. Watermark and lease are copied out of atomics, the view is held by an `arc-swap` guard.
+#[derive(Debug)]
+pub struct MemoryReplica<T: Table = ShardedTable> {
+    served: Vec<Arc<NamespaceName>>,
+    view: ArcSwap<View<T>>,
+    /// Moved with `Release` after what it covers is in the view; read with `Acquire` before the view.
+    watermark: AtomicU64,
+    pub(crate) leases: LeaseCell,
+    /// What the one writer keeps; never taken by a verification.
+    writer: Mutex<Writer<T>>,
+}
+
+/// A served namespace at a glance.
+#[derive(Debug, Clone)]
+pub struct Served {
+    /// Its name.
+    pub name: Arc<NamespaceName>,
+    /// What its tokens begin with.
+    pub prefix: Prefix,
+    /// What holds past the lease.
+    pub freshness: Freshness,
+    /// How many tokens the table holds, tombstones among them.
+    pub tokens: usize,
+}
+
+#[derive(Debug)]
+struct Writer<T> {
+    building: Option<Vec<Namespace<T>>>,
+    positions: HashMap<Arc<NamespaceName>, Position>,
+    /// Views that somebody may still read. Dropped here and not by the last reader, who has no time to free a table.
+    retired: Vec<Arc<View<T>>>,
+}
+
+/// What was applied last in a namespace.
+#[derive(Debug, Clone, Copy)]
+enum Position {
+    /// A snapshot: its last record is at or below this.
+    Snapshot(Revision),
+    /// This very record.
+    Record(Revision),
+}
+
+impl<T: Table> MemoryReplica<T> {
+    /// An empty replica of these namespaces: every answer is stale until a session fills it.
+    #[must_use]
+    pub fn new(namespaces: &[NamespaceName]) -> Self {
+        let served: Vec<_> = namespaces.iter().cloned().map(Arc::new).collect();
+        let view = View::new(Vec::new(), served.len());
+        Self {
+            view: ArcSwap::from_pointee(view),
+            watermark: AtomicU64::new(0),
+            leases: LeaseCell::default(),
+            writer: Mutex::new(Writer { building: None, positions: HashMap::new(), retired: Vec::new() }),
+            served,
+        }
+    }
+
+    /// Answers for a token's text. The clock is read at the start and again before the release.
+    pub fn verify(&self, text: &[u8], required: &Required, clock: impl Fn() -> Now) -> Outcome {
+        self.answer(text, required, None, clock)
+    }
+
+    /// Answers after a watermark was asked for: a token that is absent now is unknown (`protocol.md` 18).
+    pub fn verify_caught_up(
+        &self,
+        text: &[u8],
+        required: &Required,
+        caught_up: CaughtUp,
+        clock: impl Fn() -> Now,
+    ) -> Outcome {
+        self.answer(text, required, Some(caught_up), clock)
+    }
+
+    fn answer(
+        &self,
+        text: &[u8],
+        required: &Required,
+        caught_up: Option<CaughtUp>,
+        clock: impl Fn() -> Now,
+    ) -> Outcome {
+        let mut outcome = Outcome::Stale(StaleWhy::Overtaken);
+        for _ in 0..LOOKS_MAX {
+            outcome = match self.look(text, clock()) {
+                Ok(looked) => {
+                    let looked = if let Some(caught_up) = caught_up { looked.caught_up(caught_up) } else { looked };
+                    looked.compute(required).release(clock(), self)
+                }
+                Err(verdict) => Outcome::Answer(verdict),
+            };
+            if !matches!(outcome, Outcome::Stale(StaleWhy::Overtaken)) {
+                break;
+            }
+        }
+        outcome
+    }
+
+    /// Reads what there is to know of a token's text. `now` is read before the call.
+    ///
+    /// # Errors
+    /// The verdict `malformed`, which needs neither table nor lease.
+    pub fn look(&self, text: &[u8], now: Now) -> Result<Looked, Verdict> {
+        let Ok(parsed) = token::parse(text) else {
+            return Err(Verdict {
+                code: Code::Malformed,
+                namespace: None,
+                entry: None,
+                revision: self.watermark(),
+                as_of: now.real,
+                not_after: None,
+                source: Source::Replica,
+            });
+        };
+        // The order matters: `look.rs` says why.
+        let watermark = self.watermark();
+        let seen = self.leases.seen();
+        loop {
+            let view = self.view.load();
+            let (freshness, found) = match view.of_prefix(parsed.prefix) {
+                Some(namespace) => {
+                    let name = Arc::clone(&namespace.name);
+                    let found = match namespace.table.find(&parsed.digest) {
+                        Some(entry) => Found::Here { namespace: name, entry },
+                        None => Found::Absent { namespace: name, birth: parsed.birth },
+                    };
+                    (namespace.policy.freshness, found)
+                }
+                // What is no prefix of ours will never be one: as good as the replica is for anything.
+                None if view.whole => (view.longest, Found::Foreign),
+                None => (Freshness::Strict, Found::NoState),
+            };
+            // Only a view that is still in force after the read was the one in force at the read: so policy and table
+            // are of one moment. Each turn of the loop takes a snapshot or a policy change, so it ends.
+            if Arc::ptr_eq(&view, &self.view.load()) {
+                return Ok(Looked { at: now, watermark, seen, freshness, caught_up: false, found });
+            }
+        }
+    }
+
+    /// Everything at or below this is visible.
+    #[must_use]
+    pub fn watermark(&self) -> Revision {
+        // Only revisions are ever stored.
+        Revision::new(self.watermark.load(Ordering::Acquire)).unwrap_or_default()
+    }
+
+    /// The lease in force, passed or not.
+    #[must_use]
+    pub fn lease(&self) -> Option<Lease> {
+        self.leases.seen().lease
+    }
+
+    /// The namespaces whose state is there.
+    #[must_use]
+    pub fn namespaces(&self) -> Vec<Served> {
+        let of = |namespace: &Namespace<T>| Served {
+            name: Arc::clone(&namespace.name),
+            prefix: namespace.policy.prefix.clone(),
+            freshness: namespace.policy.freshness,
+            tokens: namespace.table.len(),
+        };
+        self.view.load().iter().map(of).collect()
+    }
+
+    /// Whether any answer would be better than stale.
+    #[must_use]
+    pub fn ready(&self, now: Now) -> bool {
+        let (seen, view) = (self.leases.seen(), self.view.load());
+        view.iter().next().is_some()
+            && seen.lease.is_some_and(|lease| {
+                matches!(lease.standing(now, view.longest), Standing::Live(_) | Standing::Grace(_))
+            })
+    }
+
+    /// Whether a verification has seen a jump of the clocks since this was asked last; the session wants to know
+    /// ([`jeton_feed::verifier::Input::JumpSeen`]). The lease is void already.
+    pub fn jump_take(&self) -> bool {
+        self.leases.jump_take()
+    }
+
+    fn writer(&self) -> MutexGuard<'_, Writer<T>> {
+        // Poisoned only by a panic in the lines below; what they leave half done is an unfinished record, whose
+        // watermark and acknowledgement have not moved.
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        writer.retired.retain(|view| Arc::strong_count(view) > 1);
+        writer
+    }
+
+    fn put_in_force(&self, writer: &mut Writer<T>, view: View<T>) {
+        writer.retired.push(self.view.swap(Arc::new(view)));
+    }
+
+    fn served(&self, name: &NamespaceName) -> Option<&Arc<NamespaceName>> {
+        self.served.iter().find(|served| ***served == *name)
+    }
+
+    /// After everything that it covers: a reader that sees it sees that too.
+    fn watermark_raise(&self, to: Revision) {
+        self.watermark.fetch_max(to.get(), Ordering::Release);
+    }
+}
+
+impl<T: Table> Replica for MemoryReplica<T> {
+    fn watermark(&self) -> Revision {
+        Self::watermark(self)
+    }
+
+    fn snapshot_begin(&self) {
+        self.writer().building = Some(Vec::new());
+    }
+
+    fn snapshot_rows(&self, namespace: &NamespaceName, policy: &Policy, rows: Vec<TokenEntry>) {
+        let mut writer = self.writer();
+        let (Some(name), Some(building)) = (self.served(namespace), writer.building.as_mut()) else { return };
+        if !building.iter().any(|built| built.name == *name) {
+            building.push(Namespace { name: Arc::clone(name), policy: policy.clone(), table: Arc::new(T::default()) });
+        }
+        let Some(built) = building.iter_mut().find(|built| built.name == *name) else { return };
+        built.policy = policy.clone();
+        let view = self.view.load();
+        let known = view.of_name(namespace);
+        for row in rows {
+            // What ended here stays ended, even if the authority should have forgotten it (S7).
+            let known = known.and_then(|known| known.table.find(&row.digest));
+            built.table.put(settle(row, known.as_deref()));
+        }
+    }
+
+    fn snapshot_end(&self, at: Revision) -> Visible {
+        let mut writer = self.writer();
+        let Some(built) = writer.building.take() else { return Visible::up_to(self.watermark()) };
+        let watermark = self.watermark();
+        if at < watermark {
+            // What is served has seen all that this has, and more.
+            return Visible::up_to(watermark);
+        }
+        writer.positions = built.iter().map(|built| (Arc::clone(&built.name), Position::Snapshot(at))).collect();
+        self.put_in_force(&mut writer, View::new(built, self.served.len()));
+        self.watermark_raise(at);
+        Visible::up_to(at)
+    }
+
+    fn record_apply(&self, record: &Record) -> Result<Visible, Unappliable> {
+        let mut writer = self.writer();
+        let name = self.served(&record.namespace).ok_or_else(|| Unappliable::Foreign(record.namespace.clone()))?;
+        for change in &record.changes {
+            if let Change::Unknown { kind, needs_protocol } = *change {
+                return Err(Unappliable::UnknownChange { kind, needs_protocol });
+            }
+        }
+        let watermark = self.watermark();
+        if !follows(writer.positions.get(name).copied(), record, watermark)? {
+            return Ok(Visible::up_to(watermark));
+        }
+        let view = self.view.load_full();
+        let gap = || Unappliable::Gap {
+            namespace: record.namespace.clone(),
+            named: record.predecessor,
+            applied: Revision::ZERO,
+        };
+        let namespace = view.of_name(name).ok_or_else(gap)?;
+        all_there(&*namespace.table, record)?;
+        for change in &record.changes {
+            match change {
+                Change::Policy(policy) => {
+                    let next = self.view.load().with_policy(name, policy);
+                    self.put_in_force(&mut writer, next);
+                }
+                Change::Token(entry) => namespace.table.put(entry.clone()),
+                Change::Deadline { digest, expires_at, .. } => namespace.table.deadline(digest, *expires_at),
+                Change::End { digest, reason, .. } => namespace.table.end(digest, *reason),
+                // Refused above; and starts belong to a namespace that is never fed.
+                Change::Unknown { .. } | Change::Start(_) => {}
+            }
+        }
+        writer.positions.insert(Arc::clone(name), Position::Record(record.revision));
+        self.watermark_raise(record.revision);
+        Ok(Visible::up_to(record.revision))
+    }
+
+    fn watermark_advance(&self, to: Revision) {
+        self.watermark_raise(to);
+    }
+
+    fn lease_generation(&self) -> u64 {
+        self.leases.seen().generation
+    }
+
+    fn lease_set(&self, lease: Lease, generation: u64) -> bool {
+        self.leases.set(lease, generation)
+    }
+
+    fn lease_void(&self, why: Void) {
+        self.leases.void(why);
+    }
+}
+
+/// Whether a record is the next one of its namespace; false if it has been applied before.
+fn follows(position: Option<Position>, record: &Record, watermark: Revision) -> Result<bool, Unappliable> {
+    let applied = match position {
+        None => Revision::ZERO,
+        Some(Position::Snapshot(at) | Position::Record(at)) => at,
+    };
+    if position.is_some() && record.revision <= applied {
+        return Ok(false);
+    }
+    let follows = match position {
+        None => false,
+        Some(Position::Snapshot(at)) => record.predecessor <= at,
+        Some(Position::Record(at)) => record.predecessor == at,
+    };
+    // At or below a watermark that was told to cover everything, and yet not applied: the watermark or the record lies.
+    if !follows || record.revision <= watermark {
+        let (namespace, named) = (record.namespace.clone(), record.predecessor);
+        return Err(Unappliable::Gap { namespace, named, applied: applied.max(watermark) });
+    }
+    Ok(true)
+}
+
+/// Whether every token that the record ends or shortens is there, or comes with the record.
+fn all_there(table: &impl Table, record: &Record) -> Result<(), Unappliable> {
+    let mut brought: HashSet<&Digest> = HashSet::new();
+    for change in &record.changes {
+        match change {
+            Change::Token(entry) => {
+                brought.insert(&entry.digest);
+            }
+            Change::Deadline { digest, token, .. } | Change::End { digest, token, .. }
+                if !brought.contains(digest) && table.find(digest).is_none() =>
+            {
+                return Err(Unappliable::Missing { namespace: record.namespace.clone(), token: *token });
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
