@@ -1,0 +1,180 @@
+//! Credentials: issuing, showing, rotating.
+
+use jeton_types::{CredentialId, CredentialName, Labels, NamespaceName, Revision, ScopeSet, Span, Subject};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    time::Timestamp,
+    token::{NewTokenView, TokenView},
+};
+
+/// `POST /v1/namespaces/{ns}/credentials`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IssueRequest {
+    /// Its name in the namespace.
+    pub name: CredentialName,
+    /// Whom it speaks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<Subject>,
+    /// What it may do. In namespace `jeton` each is a role, such as `verifier@acme`.
+    #[serde(default, skip_serializing_if = "ScopeSet::is_empty")]
+    pub scopes: ScopeSet,
+    /// For finding it again.
+    #[serde(default, skip_serializing_if = "Labels::is_empty")]
+    pub labels: Labels,
+    /// How long each of its tokens lives; the namespace's default if not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl: Option<Span>,
+}
+
+/// A credential.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CredentialView {
+    /// Its id.
+    pub id: CredentialId,
+    /// The namespace.
+    pub namespace: NamespaceName,
+    /// Its name in the namespace.
+    pub name: CredentialName,
+    /// Whom it speaks for.
+    pub subject: Option<Subject>,
+    /// What it may do.
+    pub scopes: ScopeSet,
+    /// For finding it again.
+    pub labels: Labels,
+    /// How long each of its tokens lives; `null` where the namespace's default holds.
+    pub ttl: Option<Span>,
+    /// When it was issued first.
+    pub created_at: Timestamp,
+    /// The revision that created it.
+    pub revision: Revision,
+}
+
+/// What issuing answers. The secret is in it, once.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct IssuedView {
+    /// The credential.
+    pub credential: CredentialView,
+    /// Its first token.
+    pub token: NewTokenView,
+    /// The revision at which both are there.
+    pub revision: Revision,
+}
+
+/// `POST /v1/credentials/{id}/rotate`
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RotateRequest {
+    /// How long the token so far goes on; an hour if not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overlap: Option<Span>,
+}
+
+impl RotateRequest {
+    /// The overlap that holds if none is said.
+    pub const OVERLAP_DEFAULT: Span = Span::from_secs(3_600);
+
+    /// How long the token so far goes on.
+    #[must_use]
+    pub fn overlap(&self) -> Span {
+        self.overlap.unwrap_or(Self::OVERLAP_DEFAULT)
+    }
+}
+
+/// What rotating answers. The secret of the new token is in it, once.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RotatedView {
+    /// The credential.
+    pub credential: CredentialView,
+    /// The new token.
+    pub token: NewTokenView,
+    /// The one before it, with the end of its overlap as `expires_at`.
+    pub previous: TokenView,
+    /// The revision at which both changes are there.
+    pub revision: Revision,
+}
+
+/// Which credentials are asked for, in the query of `GET /v1/namespaces/{ns}/credentials`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CredentialQuery {
+    /// The one of this name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<CredentialName>,
+    /// The `next` of the page before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+    /// Items on the page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+}
+
+#[cfg(test)]
+mod tests {
+    use jeton_lifecycle::{Stage, State};
+    use jeton_types::{Secret, TokenId, UnixTime};
+
+    use super::*;
+
+    #[test]
+    fn what_issuing_takes() {
+        let request = r#"{"name":"billing","subject":"svc:billing","scopes":["orders:read"],"labels":{"team":"core"},"ttl":"30d"}"#;
+        let parsed: IssueRequest = serde_json::from_str(request).unwrap();
+        assert_eq!(serde_json::to_string(&parsed).unwrap(), request);
+        let least: IssueRequest = serde_json::from_str(r#"{"name":"billing"}"#).unwrap();
+        assert_eq!(serde_json::to_string(&least).unwrap(), r#"{"name":"billing"}"#);
+        for bad in [
+            "{}",
+            "[]",
+            r#"{"name":"a/b"}"#,
+            r#"{"name":"a","scopes":"x"}"#,
+            r#"{"name":"a","scopes":["x y"]}"#,
+            r#"{"name":"a","ttl":30}"#,
+            r#"{"name":"a","ttl":"30"}"#,
+            r#"{"name":"a","constraints":{}}"#,
+            r#"{"name":"a","name":"b"}"#,
+        ] {
+            assert!(serde_json::from_str::<IssueRequest>(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_issuing_answers() {
+        let at = Timestamp(UnixTime::from_micros(1_767_323_045_678_901));
+        let view = IssuedView {
+            credential: CredentialView {
+                id: CredentialId::from_bytes([1; 16]),
+                namespace: "acme".parse().unwrap(),
+                name: "billing".parse().unwrap(),
+                subject: None,
+                scopes: ScopeSet::parse(["orders:read"]).unwrap(),
+                labels: Labels::default(),
+                ttl: None,
+                created_at: at,
+                revision: Revision::new(9).unwrap(),
+            },
+            token: NewTokenView {
+                id: TokenId::from_bytes([2; 16]),
+                version: 1,
+                secret: Secret::new("acme_live_…".to_owned()).into(),
+                hint: "acme_live_…wxyz".to_owned(),
+                stage: Stage::Current,
+                state: State::Active,
+                issued_at: at,
+                expires_at: None,
+            },
+            revision: Revision::new(9).unwrap(),
+        };
+        insta::assert_snapshot!(serde_json::to_string_pretty(&view).unwrap());
+        assert!(!format!("{view:?}").contains("\"acme_live_…\""));
+    }
+
+    #[test]
+    fn what_rotating_takes() {
+        let overlap = |json: &str| serde_json::from_str::<RotateRequest>(json).map(|request| request.overlap());
+        assert_eq!(overlap("{}").unwrap(), Span::from_secs(3_600));
+        assert_eq!(overlap(r#"{"overlap":"5m"}"#).unwrap(), Span::from_secs(300));
+        assert!(overlap(r#"{"overlap":300}"#).is_err());
+    }
+}

@@ -1,0 +1,93 @@
+//! Namespaces.
+
+use std::time::Duration;
+
+use jeton_types::{Freshness, NamespaceName, Prefix, Revision, Span};
+use serde::{Deserialize, Serialize};
+
+use crate::time::Timestamp;
+
+/// `POST /v1/namespaces`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NamespaceCreateRequest {
+    /// Its name.
+    pub name: NamespaceName,
+    /// What its tokens begin with; no other namespace may have it.
+    pub prefix: Prefix,
+    /// What its verifiers do when they are cut off; `grace=5m` if not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub freshness: Option<Freshness>,
+    /// How long its tokens live unless a request says otherwise; for ever if not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_ttl: Option<Span>,
+}
+
+/// A namespace.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamespaceView {
+    /// Its name.
+    pub name: NamespaceName,
+    /// What its tokens begin with.
+    pub prefix: Prefix,
+    /// What its verifiers do when they are cut off.
+    pub freshness: Freshness,
+    /// How long its tokens live unless a request says otherwise.
+    pub default_ttl: Option<Span>,
+    /// No verifier accepts a revoked token later than this after the commit, whatever the network does.
+    pub revocation_bound_ms: u64,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// The revision that created it.
+    pub revision: Revision,
+}
+
+/// After this long no verifier accepts a revoked token of a namespace with this freshness any more, whatever the
+/// network does (`protocol.md` 22): 7 s, and with a grace D that plus D/0.9, in whole seconds.
+#[must_use]
+pub fn revocation_bound(freshness: Freshness) -> Duration {
+    const STRICT: Duration = Duration::from_secs(7);
+    // A clock that is a tenth too slow makes a grace of D last D/0.9.
+    let grace_secs = (freshness.grace().as_millis() * 10).div_ceil(9 * 1_000);
+    STRICT.saturating_add(Duration::from_secs(u64::try_from(grace_secs).unwrap_or(u64::MAX)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bounds_that_are_promised() {
+        let bound = |text: &str| revocation_bound(text.parse().unwrap()).as_secs();
+        assert_eq!(bound("strict"), 7);
+        assert_eq!(bound("grace=5m"), 341);
+        assert_eq!(bound("grace=30s"), 41);
+        assert_eq!(bound("grace=9s"), 17);
+    }
+
+    #[test]
+    fn shapes() {
+        let request = r#"{"name":"acme","prefix":"acme_live","freshness":"strict","default_ttl":"90d"}"#;
+        let parsed: NamespaceCreateRequest = serde_json::from_str(request).unwrap();
+        assert_eq!(serde_json::to_string(&parsed).unwrap(), request);
+        for bad in [
+            r#"{"name":"acme"}"#,
+            r#"{"name":"acme","prefix":"acme_live","x":1}"#,
+            r#"{"name":"Acme","prefix":"acme_live"}"#,
+            r#"{"name":"acme","prefix":"acme_live","freshness":"grace=2h"}"#,
+            r#"{"name":"acme","prefix":"acme_live","default_ttl":90}"#,
+        ] {
+            assert!(serde_json::from_str::<NamespaceCreateRequest>(bad).is_err(), "{bad}");
+        }
+        let view = NamespaceView {
+            name: "acme".parse().unwrap(),
+            prefix: "acme_live".parse().unwrap(),
+            freshness: Freshness::Strict,
+            default_ttl: None,
+            revocation_bound_ms: 7_000,
+            created_at: Timestamp(jeton_types::UnixTime::ZERO),
+            revision: Revision::new(9).unwrap(),
+        };
+        insta::assert_snapshot!(serde_json::to_string(&view).unwrap(), @r#"{"name":"acme","prefix":"acme_live","freshness":"strict","default_ttl":null,"revocation_bound_ms":7000,"created_at":"1970-01-01T00:00:00.000000Z","revision":9}"#);
+    }
+}

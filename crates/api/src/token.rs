@@ -1,0 +1,55 @@
+//! Tokens, as they are shown: never their secret, but once.
+
+use jeton_lifecycle::{Stage, State};
+use jeton_types::{CredentialId, NamespaceName, RevocationId, TokenId};
+use serde::{Deserialize, Serialize};
+
+use crate::{secret::SecretText, time::Timestamp};
+
+/// A token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenView {
+    /// Its public id.
+    pub id: TokenId,
+    /// Which version of its credential it is.
+    pub version: u32,
+    /// The credential.
+    pub credential_id: CredentialId,
+    /// The namespace.
+    pub namespace: NamespaceName,
+    /// What may be shown of its text: the prefix and the last four characters.
+    pub hint: String,
+    /// Where it stands among the versions of its credential.
+    pub stage: Stage,
+    /// Whether it is good.
+    pub state: State,
+    /// When it was issued.
+    pub issued_at: Timestamp,
+    /// From when it is expired.
+    pub expires_at: Option<Timestamp>,
+    /// When it was revoked.
+    pub revoked_at: Option<Timestamp>,
+    /// By which revocation; its receipt says who knows.
+    pub revocation_id: Option<RevocationId>,
+}
+
+/// A token as the one answer has it that hands it out.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct NewTokenView {
+    /// Its public id.
+    pub id: TokenId,
+    /// Which version of its credential it is.
+    pub version: u32,
+    /// Its text. It is not stored and is never shown again.
+    pub secret: SecretText,
+    /// What may be shown of its text from now on.
+    pub hint: String,
+    /// Where it stands: `current`.
+    pub stage: Stage,
+    /// Whether it is good: `active`.
+    pub state: State,
+    /// When it was issued.
+    pub issued_at: Timestamp,
+    /// From when it is expired.
+    pub expires_at: Option<Timestamp>,
+}

@@ -1,0 +1,194 @@
+//! Verdicts.
+
+use std::fmt;
+
+use jeton_types::{CredentialId, NamespaceName, Revision, ScopeSet, Subject, TokenId};
+use serde::{Deserialize, Serialize};
+
+use crate::{secret::SecretText, time::Timestamp};
+
+/// `POST /v1/verify`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VerifyRequest {
+    /// The text that claims to be a token.
+    pub token: SecretText,
+    /// What it must be allowed to do, all of it.
+    #[serde(default, skip_serializing_if = "ScopeSet::is_empty")]
+    pub scopes: ScopeSet,
+}
+
+/// What is known of a token, and on what evidence. A verdict that cannot be given is no verdict but a problem, `stale`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerdictView {
+    /// Whether to let it in.
+    pub valid: bool,
+    /// Why, or why not.
+    pub code: VerdictCode,
+    /// The namespace.
+    pub namespace: Option<NamespaceName>,
+    /// The token's public id.
+    pub token_id: Option<TokenId>,
+    /// The credential it is a version of.
+    pub credential_id: Option<CredentialId>,
+    /// Whom the credential speaks for.
+    pub subject: Option<Subject>,
+    /// All that it may do.
+    pub scopes: ScopeSet,
+    /// From when it is expired.
+    pub expires_at: Option<Timestamp>,
+    /// How far the view was from which this was answered.
+    pub revision: Revision,
+    /// The authority's time at which it was answered, as the answering side reckons it.
+    pub as_of: Timestamp,
+    /// When this verdict is no longer to be relied on.
+    pub not_after: Option<Timestamp>,
+    /// Who answered.
+    pub source: Source,
+}
+
+/// Why a token is good, or is not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VerdictCode {
+    /// It is good.
+    Valid,
+    /// The text is no token at all.
+    Malformed,
+    /// There is no such token.
+    Unknown,
+    /// It was revoked.
+    Revoked,
+    /// Its time is over.
+    Expired,
+    /// Its time has not come.
+    NotYetValid,
+    /// Its credential or namespace is disabled.
+    Disabled,
+    /// It is good, but not for all that was asked.
+    InsufficientScope,
+    /// It is good, but not from there.
+    AddressDenied,
+    /// It is good, but asks too often.
+    RateLimited,
+    /// It cannot be said.
+    Stale,
+}
+
+impl VerdictCode {
+    /// All there are.
+    pub const ALL: [Self; 11] = [
+        Self::Valid,
+        Self::Malformed,
+        Self::Unknown,
+        Self::Revoked,
+        Self::Expired,
+        Self::NotYetValid,
+        Self::Disabled,
+        Self::InsufficientScope,
+        Self::AddressDenied,
+        Self::RateLimited,
+        Self::Stale,
+    ];
+
+    /// The word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Valid => "valid",
+            Self::Malformed => "malformed",
+            Self::Unknown => "unknown",
+            Self::Revoked => "revoked",
+            Self::Expired => "expired",
+            Self::NotYetValid => "not_yet_valid",
+            Self::Disabled => "disabled",
+            Self::InsufficientScope => "insufficient_scope",
+            Self::AddressDenied => "address_denied",
+            Self::RateLimited => "rate_limited",
+            Self::Stale => "stale",
+        }
+    }
+}
+
+impl fmt::Display for VerdictCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Who answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// A verifier under its lease.
+    Replica,
+    /// A verifier past its lease, by its namespace's grace.
+    Grace,
+    /// The authority itself.
+    Authority,
+}
+
+impl Source {
+    /// The word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Replica => "replica",
+            Self::Grace => "grace",
+            Self::Authority => "authority",
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jeton_types::UnixTime;
+
+    use super::*;
+
+    #[test]
+    fn the_words_are_the_same_everywhere() {
+        for code in VerdictCode::ALL {
+            assert_eq!(serde_json::to_string(&code).unwrap(), format!("\"{code}\""));
+        }
+        for source in [Source::Replica, Source::Grace, Source::Authority] {
+            assert_eq!(serde_json::to_string(&source).unwrap(), format!("\"{source}\""));
+        }
+    }
+
+    #[test]
+    fn a_verdict_has_every_key() {
+        let at = Timestamp(UnixTime::from_micros(1_767_323_045_678_901));
+        let view = VerdictView {
+            valid: false,
+            code: VerdictCode::Unknown,
+            namespace: None,
+            token_id: None,
+            credential_id: None,
+            subject: None,
+            scopes: ScopeSet::default(),
+            expires_at: None,
+            revision: Revision::new(9).unwrap(),
+            as_of: at,
+            not_after: Some(at),
+            source: Source::Replica,
+        };
+        insta::assert_snapshot!(serde_json::to_string(&view).unwrap(), @r#"{"valid":false,"code":"unknown","namespace":null,"token_id":null,"credential_id":null,"subject":null,"scopes":[],"expires_at":null,"revision":9,"as_of":"2026-01-02T03:04:05.678901Z","not_after":"2026-01-02T03:04:05.678901Z","source":"replica"}"#);
+    }
+
+    #[test]
+    fn what_verifying_takes() {
+        for good in [r#"{"token":"x"}"#, r#"{"token":"","scopes":["orders:read"]}"#] {
+            assert!(serde_json::from_str::<VerifyRequest>(good).is_ok(), "{good}");
+        }
+        for bad in ["{}", r#"{"token":1}"#, r#"{"token":"x","scope":"y"}"#, r#"{"token":null}"#] {
+            assert!(serde_json::from_str::<VerifyRequest>(bad).is_err(), "{bad}");
+        }
+    }
+}
