@@ -1,0 +1,290 @@
+use jeton_feed::{
+    message::{Grant, Hello, Refused, ToAuthority, ToVerifier, Welcome},
+    record::{Change, EndReason, Head, Policy, Record, TokenEntry},
+};
+use jeton_types::{CredentialId, Digest, Freshness, Scope, ScopeSet, Span, StartId, TokenId};
+use proptest::{collection::vec, option, prelude::*};
+use prost::Message;
+
+use super::*;
+
+fn revision_any() -> impl Strategy<Value = Revision> {
+    (0..Revision::LIMIT).prop_map(|value| Revision::new(value).unwrap())
+}
+
+fn time() -> impl Strategy<Value = UnixTime> {
+    any::<u64>().prop_map(UnixTime::from_micros)
+}
+
+fn start() -> impl Strategy<Value = StartId> {
+    any::<[u8; 16]>().prop_map(StartId::from_bytes)
+}
+
+fn hash_any() -> impl Strategy<Value = Hash32> {
+    any::<[u8; 32]>().prop_map(Hash32)
+}
+
+fn namespace() -> impl Strategy<Value = NamespaceName> {
+    "[a-z][a-z0-9-]{0,20}".prop_map(|text| text.parse().unwrap())
+}
+
+fn head() -> impl Strategy<Value = Head> {
+    (revision_any(), start(), hash_any(), option::of(hash_any())).prop_map(|(revision, start, chain_hash, mac)| Head {
+        revision,
+        start,
+        chain_hash,
+        mac,
+    })
+}
+
+fn policy() -> impl Strategy<Value = Policy> {
+    let freshness = prop_oneof![
+        Just(Freshness::Strict),
+        (1_000..=3_600_000_u64).prop_map(|millis| Freshness::Grace(Span::from_millis(millis)))
+    ];
+    ("[a-z][a-z0-9]{1,6}(_[a-z0-9]{1,6}){0,2}", freshness)
+        .prop_map(|(prefix, freshness)| Policy { prefix: prefix.parse().unwrap(), freshness })
+}
+
+fn scopes() -> impl Strategy<Value = ScopeSet> {
+    vec("[a-z]{1,8}:[a-z*@.-]{1,8}", 0..6)
+        .prop_map(|texts| ScopeSet::new(texts.iter().map(|text| text.parse::<Scope>().unwrap())).unwrap())
+}
+
+fn entry() -> impl Strategy<Value = TokenEntry> {
+    let ids = (any::<[u8; 32]>(), any::<[u8; 16]>(), any::<[u8; 16]>());
+    let subject = option::of("[!-~]([ -~]{0,30}[!-~])?");
+    (ids, subject, scopes(), option::of(time()), option::of(Just(EndReason::Revoked))).prop_map(
+        |((digest, token, credential), subject, scopes, expires_at, ended)| TokenEntry {
+            digest: Digest::from_bytes(digest),
+            token: TokenId::from_bytes(token),
+            credential: CredentialId::from_bytes(credential),
+            subject: subject.map(|text| text.parse().unwrap()),
+            scopes,
+            expires_at,
+            ended,
+        },
+    )
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    let ids = (any::<[u8; 32]>(), any::<[u8; 16]>())
+        .prop_map(|(digest, token)| (Digest::from_bytes(digest), TokenId::from_bytes(token)));
+    prop_oneof![
+        policy().prop_map(Change::Policy),
+        entry().prop_map(Change::Token),
+        (ids.clone(), time()).prop_map(|((digest, token), expires_at)| Change::Deadline { digest, token, expires_at }),
+        ids.prop_map(|(digest, token)| Change::End { digest, token, reason: EndReason::Revoked }),
+        start().prop_map(Change::Start),
+        any::<(u32, u32)>().prop_map(|(kind, needs_protocol)| Change::Unknown { kind, needs_protocol }),
+    ]
+}
+
+fn record() -> impl Strategy<Value = Record> {
+    let place = (1..Revision::LIMIT)
+        .prop_flat_map(|revision| (0..revision).prop_map(move |before| (revision, before)))
+        .prop_map(|(revision, before)| (Revision::new(revision).unwrap(), Revision::new(before).unwrap()));
+    (place, namespace(), start(), hash_any(), option::of(hash_any()), time(), vec(change(), 0..5)).prop_map(
+        |((revision, predecessor), namespace, start, chain_hash, set_hash, committed_at, changes)| Record {
+            revision,
+            predecessor,
+            namespace,
+            start,
+            chain_hash,
+            set_hash,
+            committed_at,
+            changes,
+        },
+    )
+}
+
+fn hello() -> impl Strategy<Value = Hello> {
+    let names = proptest::collection::btree_set(namespace(), 1..5);
+    let protocols = (0..9_u32, 0..9_u32);
+    let rest = (any::<[u8; 16]>(), "[A-Za-z0-9][A-Za-z0-9._-]{0,20}", any::<u64>());
+    (protocols, rest, names, option::of(revision_any()), option::of(hash_any()), option::of(head())).prop_map(
+        |((oldest, more), (session, verifier, epoch), namespaces, resume, set_hash, head)| Hello {
+            protocol_oldest: oldest,
+            protocol: oldest + more,
+            session: SessionId::from_bytes(session),
+            verifier: verifier.parse().unwrap(),
+            epoch,
+            set_hashes: set_hash.map_or(Vec::new(), |hash| vec![hash; namespaces.len()]),
+            namespaces: namespaces.into_iter().collect(),
+            resume,
+            head,
+        },
+    )
+}
+
+fn to_authority() -> impl Strategy<Value = ToAuthority> {
+    prop_oneof![
+        hello().prop_map(ToAuthority::Hello),
+        revision_any().prop_map(|revision| ToAuthority::Ack { revision }),
+        any::<u64>().prop_map(|request| ToAuthority::Renew { request }),
+        any::<u64>().prop_map(|request| ToAuthority::Ask { request }),
+        Just(ToAuthority::Goodbye),
+    ]
+}
+
+fn refused() -> impl Strategy<Value = Refused> {
+    let why = proptest::sample::select(vec![
+        Refusal::Unauthenticated,
+        Refusal::Forbidden,
+        Refusal::UnknownNamespace,
+        Refusal::Protocol,
+        Refusal::Invalid,
+        Refusal::Unavailable,
+    ]);
+    (why, ".{0,40}").prop_map(|(why, message)| Refused { why, message })
+}
+
+fn to_verifier() -> impl Strategy<Value = ToVerifier> {
+    let welcome = (any::<u32>(), option::of(revision_any()), head(), time())
+        .prop_map(|(protocol, resume, head, authority_time)| Welcome { protocol, resume, head, authority_time });
+    prop_oneof![
+        welcome.prop_map(ToVerifier::Welcome),
+        revision_any().prop_map(|at| ToVerifier::SnapshotBegin { at }),
+        (namespace(), policy(), vec(entry(), 0..5)).prop_map(|(namespace, policy, rows)| ToVerifier::SnapshotRows {
+            namespace,
+            policy,
+            rows
+        }),
+        revision_any().prop_map(|at| ToVerifier::SnapshotEnd { at }),
+        record().prop_map(ToVerifier::Record),
+        (revision_any(), time(), head()).prop_map(|(watermark, authority_time, head)| ToVerifier::Heartbeat {
+            watermark,
+            authority_time,
+            head
+        }),
+        (any::<u64>(), time())
+            .prop_map(|(request, authority_time)| ToVerifier::Grant(Grant { request, authority_time })),
+        (any::<u64>(), revision_any()).prop_map(|(request, watermark)| ToVerifier::Watermark { request, watermark }),
+        ".{0,40}".prop_map(|reason| ToVerifier::End { reason }),
+        Just(ToVerifier::Ended),
+        refused().prop_map(ToVerifier::Refused),
+    ]
+}
+
+/// Through the bytes, as the transport does it.
+fn read<W: Message + Default>(bytes: &[u8]) -> W {
+    W::decode(bytes).unwrap()
+}
+
+proptest! {
+    #[test]
+    fn every_message_to_the_authority_comes_back(message in to_authority()) {
+        let bytes = wire::ToAuthority::from(message.clone()).encode_to_vec();
+        prop_assert_eq!(ToAuthority::try_from(read::<wire::ToAuthority>(&bytes)), Ok(message));
+    }
+
+    #[test]
+    fn every_message_to_a_verifier_comes_back(message in to_verifier()) {
+        let bytes = wire::ToVerifier::from(message.clone()).encode_to_vec();
+        prop_assert_eq!(ToVerifier::try_from(read::<wire::ToVerifier>(&bytes)), Ok(message));
+    }
+
+    #[test]
+    fn any_bytes_are_read_or_refused(bytes in vec(any::<u8>(), 0..200)) {
+        inwards(&bytes);
+    }
+
+    #[test]
+    fn a_damaged_message_is_read_or_refused(message in to_verifier(), place: prop::sample::Index, to: u8) {
+        let mut bytes = wire::ToVerifier::from(message).encode_to_vec();
+        if !bytes.is_empty() {
+            let place = place.index(bytes.len());
+            bytes[place] = to;
+        }
+        inwards(&bytes);
+        inwards(&bytes[..bytes.len() / 2]);
+    }
+}
+
+/// Neither direction may panic, whatever comes.
+fn inwards(bytes: &[u8]) {
+    if let Ok(message) = wire::ToVerifier::decode(bytes) {
+        let _ = ToVerifier::try_from(message);
+    }
+    if let Ok(message) = wire::ToAuthority::decode(bytes) {
+        let _ = ToAuthority::try_from(message);
+    }
+}
+
+fn end(kind: u32, needs_protocol: u32, reason: i32) -> wire::Change {
+    let body = wire::TokenEnd { digest: vec![1; 32], token: vec![2; 16], reason };
+    wire::Change { kind, needs_protocol, body: Some(wire::change::Body::TokenEnd(body)) }
+}
+
+#[test]
+fn what_is_newer_is_an_unknown_change() {
+    let known = Change::End {
+        digest: Digest::from_bytes([1; 32]),
+        token: TokenId::from_bytes([2; 16]),
+        reason: EndReason::Revoked,
+    };
+    assert_eq!(Change::try_from(end(6, 1, 1)), Ok(known));
+    let unknown = |kind, needs_protocol| Ok(Change::Unknown { kind, needs_protocol });
+    assert_eq!(Change::try_from(end(6, 2, 1)), unknown(6, 2), "a known body that a later protocol gave more meaning");
+    assert_eq!(Change::try_from(end(40, 3, 1)), unknown(40, 3), "a kind that does not name the body");
+    assert_eq!(Change::try_from(end(6, 1, 99)), unknown(6, 1), "a reason without a name");
+    assert_eq!(Change::try_from(wire::Change::default()), unknown(0, 0));
+
+    // A body of field 40 beside kind 40, as a later authority would send it: the field is skipped by the decoder, the
+    // kind is not.
+    let mut bytes = wire::Change { kind: 40, needs_protocol: 3, body: None }.encode_to_vec();
+    bytes.extend([0xc2, 0x02, 0x01, 0x00]);
+    assert_eq!(Change::try_from(read::<wire::Change>(&bytes)), unknown(40, 3));
+}
+
+#[test]
+fn the_kinds_are_the_field_numbers() {
+    // One length-delimited field of each number, empty: what the decoder takes it for.
+    for (number, expect) in [(3_u8, "Policy"), (4, "Token"), (5, "Deadline"), (6, "TokenEnd"), (7, "Start")] {
+        let change = read::<wire::Change>(&[(number << 3) | 2, 0]);
+        let shown = format!("{:?}", change.body.clone().unwrap());
+        assert!(shown.starts_with(&format!("{expect}(")), "{number}: {shown}");
+        let named = wire::Change { kind: number.into(), needs_protocol: 1, ..change };
+        assert!(!matches!(Change::try_from(named), Ok(Change::Unknown { needs_protocol: 1, kind: 3..=5 | 7 })));
+    }
+}
+
+#[test]
+fn what_is_broken_is_refused() {
+    let whats = |message: wire::ToVerifier| ToVerifier::try_from(message).unwrap_err().what;
+    assert_eq!(whats(wire::ToVerifier { message: None }), "to verifier");
+    let ack = wire::ToAuthority { message: Some(wire::to_authority::Message::Ack(wire::Ack { revision: 1 << 53 })) };
+    assert_eq!(ToAuthority::try_from(ack).unwrap_err().to_string(), "bad message: ack: a revision is below 2^53");
+    let policy = wire::Policy { prefix: "acme".into(), grace_ms: 999 };
+    assert_eq!(Policy::try_from(policy).unwrap_err().what, "policy grace");
+
+    let good = wire::Hello {
+        protocol: 1,
+        session: vec![0; 16],
+        verifier: "edge-1".into(),
+        namespaces: vec!["acme".into()],
+        ..Default::default()
+    };
+    assert!(Hello::try_from(good.clone()).is_ok());
+    let bad = [
+        (wire::Hello { protocol_oldest: 2, ..good.clone() }, "hello protocol"),
+        (wire::Hello { session: vec![0; 15], ..good.clone() }, "hello session"),
+        (wire::Hello { verifier: "é".into(), ..good.clone() }, "hello verifier"),
+        (wire::Hello { namespaces: vec![], ..good.clone() }, "hello namespaces"),
+        (wire::Hello { namespaces: vec!["acme".into(); 2], ..good.clone() }, "hello namespaces"),
+        (wire::Hello { set_hashes: vec![vec![0; 32]; 2], ..good.clone() }, "hello set hashes"),
+        (wire::Hello { resume: Some(u64::MAX), ..good.clone() }, "hello resume"),
+        (wire::Hello { head: Some(wire::Head::default()), ..good }, "head start"),
+    ];
+    for (hello, what) in bad {
+        assert_eq!(Hello::try_from(hello).unwrap_err().what, what);
+    }
+}
+
+#[test]
+fn an_unknown_refusal_keeps_its_message() {
+    let refused = wire::Refused { why: 77, message: "upgrade first".into() };
+    let message = wire::ToVerifier { message: Some(wire::to_verifier::Message::Refused(refused)) };
+    let expect = Refused { why: Refusal::Invalid, message: "upgrade first".into() };
+    assert_eq!(ToVerifier::try_from(message), Ok(ToVerifier::Refused(expect)));
+}
