@@ -1,0 +1,1 @@
+SELECT revision, start, chain_hash, authority_time FROM counter WHERE id = 1

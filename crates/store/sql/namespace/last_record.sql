@@ -1,0 +1,1 @@
+SELECT last_record FROM namespace WHERE name = ?1

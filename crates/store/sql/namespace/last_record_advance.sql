@@ -1,0 +1,1 @@
+UPDATE namespace SET last_record = ?2 WHERE name = ?1

@@ -1,0 +1,1 @@
+SELECT name, last_record FROM namespace ORDER BY name

@@ -1,0 +1,1 @@
+SELECT namespace, revision, freshness FROM policy ORDER BY revision

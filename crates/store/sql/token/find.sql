@@ -1,0 +1,2 @@
+SELECT id, credential, namespace, version, digest, hint, birth, issued_at, expires_at, end_reason, ended_at, revocation
+FROM token WHERE id = ?1

@@ -1,0 +1,4 @@
+SELECT
+    token.digest, token.id, token.credential, credential.subject, credential.scopes, token.expires_at, token.end_reason
+FROM token JOIN credential ON credential.id = token.credential
+WHERE token.namespace = ?1

@@ -1,0 +1,22 @@
+//! The store: what must survive, and the one way to change it.
+//!
+//! [`Store`] is the port, [`Sqlite`] the embedded store behind it. A mutation checks its caller, changes state, writes
+//! the audit entry and appends the change record in one transaction, and answers only after that transaction is
+//! durable. Revisions come from one counter row, so commit order is revision order.
+//!
+//! The store never keeps a secret: of a token it has a digest and a hint. It never decides either; the decisions are
+//! `jeton-lifecycle`'s.
+//!
+//! Start with [`Store`] for what can be asked, [`model`] for what is answered, and [`CommitLog`] for how the feed learns
+//! of a commit.
+
+mod commit_log;
+mod error;
+pub mod model;
+mod port;
+mod sqlite;
+
+pub use commit_log::{CommitLog, Committed};
+pub use error::StoreError;
+pub use port::{Health, Store};
+pub use sqlite::{CommitObserver, OpenConfig, Sqlite};

@@ -1,0 +1,342 @@
+//! What is stored, what is asked, and what is answered.
+
+use std::net::IpAddr;
+
+use jeton_feed::record::{EndReason, Policy, TokenEntry};
+use jeton_lifecycle::token::TokenFacts;
+use jeton_types::{
+    CredentialId, CredentialName, Digest, Freshness, NamespaceName, Prefix, Revision, RevocationId, ScopeSet, Secret,
+    SessionId, Span, StartId, Subject, TokenId, UnixTime, VerifierName,
+};
+pub use jeton_types::{CredentialRef, Labels};
+
+/// Who asks for a mutation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Caller {
+    /// The bearer of a token, which is checked again inside the mutation's own transaction.
+    Bearer(Bearer),
+    /// The authority itself. May do everything; no request from outside is ever given this.
+    System,
+}
+
+/// The bearer of a token of the built-in namespace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bearer {
+    /// The token as it was found when the request came in.
+    pub token: TokenId,
+    /// Its lookup key.
+    pub digest: Digest,
+    /// Where the request came from.
+    pub address: Option<IpAddr>,
+}
+
+/// A namespace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamespaceRow {
+    /// Its name.
+    pub name: NamespaceName,
+    /// What its tokens begin with.
+    pub prefix: Prefix,
+    /// What a verifier does past its lease.
+    pub freshness: Freshness,
+    /// The time to live of credentials that name none.
+    pub default_ttl: Option<Span>,
+    /// When it was created.
+    pub created_at: UnixTime,
+    /// The revision that last changed it.
+    pub revision: Revision,
+}
+
+/// A namespace to be created.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamespaceNew {
+    /// Its name.
+    pub name: NamespaceName,
+    /// What its tokens will begin with.
+    pub prefix: Prefix,
+    /// What a verifier does past its lease.
+    pub freshness: Freshness,
+    /// The time to live of credentials that name none.
+    pub default_ttl: Option<Span>,
+}
+
+/// A credential.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CredentialRow {
+    /// Its id.
+    pub id: CredentialId,
+    /// Where it lives.
+    pub namespace: NamespaceName,
+    /// Its name there.
+    pub name: CredentialName,
+    /// Whom it speaks for.
+    pub subject: Option<Subject>,
+    /// What it may do.
+    pub scopes: ScopeSet,
+    /// What its owner wrote on it.
+    pub labels: Labels,
+    /// The time to live of its tokens, where it has one of its own.
+    pub ttl: Option<Span>,
+    /// When it was issued.
+    pub created_at: UnixTime,
+    /// The revision that issued it.
+    pub revision: Revision,
+}
+
+/// A credential to be issued.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IssueNew {
+    /// Where it will live.
+    pub namespace: NamespaceName,
+    /// Its name there.
+    pub name: CredentialName,
+    /// Whom it speaks for.
+    pub subject: Option<Subject>,
+    /// What it may do; roles, in the built-in namespace.
+    pub scopes: ScopeSet,
+    /// What its owner writes on it.
+    pub labels: Labels,
+    /// The time to live of its tokens; the namespace's unless given.
+    pub ttl: Option<Span>,
+}
+
+/// One token: one secret of one version of a credential.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenRow {
+    /// Its public id.
+    pub id: TokenId,
+    /// The credential that it is a version of.
+    pub credential: CredentialId,
+    /// The credential's namespace.
+    pub namespace: NamespaceName,
+    /// Which version, from 1.
+    pub version: u32,
+    /// Lookup key.
+    pub digest: Digest,
+    /// What may be shown of its secret.
+    pub hint: String,
+    /// The revision that it was born at; its secret says the same.
+    pub birth: Revision,
+    /// When it was issued.
+    pub issued_at: UnixTime,
+    /// From when it is expired.
+    pub expires_at: Option<UnixTime>,
+    /// Set once it has been ended.
+    pub ended: Option<Ended>,
+}
+
+impl TokenRow {
+    /// What the decisions of the lifecycle look at.
+    #[must_use]
+    pub const fn facts(&self) -> TokenFacts {
+        TokenFacts { id: self.id, version: self.version, ended: self.ended.is_some(), expires_at: self.expires_at }
+    }
+
+    /// What a verifier needs to know of it.
+    #[must_use]
+    pub fn entry(&self, credential: &CredentialRow) -> TokenEntry {
+        TokenEntry {
+            digest: self.digest,
+            token: self.id,
+            credential: credential.id,
+            subject: credential.subject.clone(),
+            scopes: credential.scopes.clone(),
+            expires_at: self.expires_at,
+            ended: self.ended.map(|ended| ended.reason),
+        }
+    }
+}
+
+/// How a token ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ended {
+    /// Why.
+    pub reason: EndReason,
+    /// When.
+    pub at: UnixTime,
+    /// By which revocation.
+    pub revocation: RevocationId,
+}
+
+/// A credential that was issued.
+#[derive(Debug, Clone)]
+pub struct Issued {
+    /// The credential.
+    pub credential: CredentialRow,
+    /// Its first token.
+    pub token: TokenRow,
+    /// That token's secret, for the only time.
+    pub secret: Secret<String>,
+    /// The revision of all this.
+    pub revision: Revision,
+}
+
+/// A credential that was rotated.
+#[derive(Debug, Clone)]
+pub struct Rotated {
+    /// The credential.
+    pub credential: CredentialRow,
+    /// Its new token.
+    pub token: TokenRow,
+    /// That token's secret, for the only time.
+    pub secret: Secret<String>,
+    /// The token that was the newest, with the deadline that it has now.
+    pub previous: TokenRow,
+    /// The revision of all this.
+    pub revision: Revision,
+}
+
+/// What a revocation ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Selector {
+    /// All tokens of a credential.
+    Credential(CredentialRef),
+    /// One token, by its public id.
+    Token(TokenId),
+    /// One token, by its secret. The prefix must be its namespace's.
+    Secret {
+        /// Lookup key.
+        digest: Digest,
+        /// What the text began with.
+        prefix: Prefix,
+    },
+}
+
+/// A revocation to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RevokeNew {
+    /// If given, nothing outside of it is matched.
+    pub namespace: Option<NamespaceName>,
+    /// What to end.
+    pub selector: Selector,
+    /// Why, in a person's words.
+    pub reason: Option<String>,
+}
+
+/// A revocation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RevocationRow {
+    /// Its id.
+    pub id: RevocationId,
+    /// The one namespace whose tokens it ended.
+    pub namespace: NamespaceName,
+    /// Its revision.
+    pub revision: Revision,
+    /// Authority time of its commit.
+    pub committed_at: UnixTime,
+    /// Who asked for it: a token's public id, or `system`.
+    pub actor: String,
+    /// Why, in a person's words.
+    pub reason: Option<String>,
+    /// How many tokens it ended.
+    pub count: u64,
+    /// What was selected, as JSON without any secret.
+    pub selector: String,
+    /// The receipt, once it is complete.
+    pub receipt: Option<StoredReceipt>,
+}
+
+/// A complete receipt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredReceipt {
+    /// When it became complete.
+    pub completed_at: UnixTime,
+    /// The evidence, as JSON.
+    pub evidence: String,
+    /// The signed statement.
+    pub jws: String,
+}
+
+/// What a revocation did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Revoked {
+    /// The revocation: this one, or the earlier one that had ended all of it already.
+    pub revocation: RevocationRow,
+    /// The tokens that it ended.
+    pub tokens: Vec<TokenId>,
+    /// Whether this call made it.
+    pub fresh: bool,
+}
+
+/// A session in the registry (`protocol.md` 6).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionRow {
+    /// The session.
+    pub session: SessionId,
+    /// Its verifier.
+    pub verifier: VerifierName,
+    /// The credential that it came with.
+    pub credential: CredentialId,
+    /// What it serves, fixed for its life.
+    pub namespaces: Vec<NamespaceName>,
+    /// The head when it was registered.
+    pub opened: Revision,
+    /// When that was.
+    pub opened_at: UnixTime,
+    /// Set once it is over.
+    pub ended: Option<(SessionEndKind, UnixTime)>,
+}
+
+/// How a session got out of the registry of the living.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SessionEndKind {
+    /// It said goodbye.
+    Goodbye,
+    /// A new process took its place.
+    Succeeded,
+    /// It was silent for longer than any lease and grace can last.
+    Forgotten,
+}
+
+impl SessionEndKind {
+    /// The word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Goodbye => "goodbye",
+            Self::Succeeded => "succeeded",
+            Self::Forgotten => "forgotten",
+        }
+    }
+}
+
+/// One start of the authority (`protocol.md` 3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StartRow {
+    /// The start.
+    pub start: StartId,
+    /// The revision of its record.
+    pub revision: Revision,
+    /// The last revision before it.
+    pub before: Revision,
+}
+
+/// A policy as it was set at a revision; kept for ever (`protocol.md` 12).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyRow {
+    /// The namespace.
+    pub namespace: NamespaceName,
+    /// When it was set.
+    pub revision: Revision,
+    /// To what.
+    pub freshness: Freshness,
+}
+
+/// One piece of a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SnapshotItem {
+    /// First: the head of the one view that everything after is read from.
+    Begin {
+        /// The head.
+        at: Revision,
+    },
+    /// Rows of a namespace, tombstones among them; at least one such item for each.
+    Rows {
+        /// The namespace.
+        namespace: NamespaceName,
+        /// Its policy, the same in every item.
+        policy: Policy,
+        /// At most 500.
+        rows: Vec<TokenEntry>,
+    },
+}

@@ -1,0 +1,165 @@
+use std::{future::Future, io, ops::ControlFlow, sync::Arc};
+
+use jeton_feed::record::{Head, Record};
+use jeton_types::{
+    CredentialId, Digest, NamespaceName, Revision, RevocationId, Secret, SessionId, Span, StartId, TokenId, UnixTime,
+};
+use tokio::sync::watch;
+
+use crate::{
+    CommitLog, StoreError,
+    model::{
+        Caller, CredentialRef, CredentialRow, IssueNew, Issued, NamespaceNew, NamespaceRow, PolicyRow, RevocationRow,
+        RevokeNew, Revoked, Rotated, SessionEndKind, SessionRow, SnapshotItem, StartRow, StoredReceipt, TokenRow,
+    },
+};
+
+/// Whether the store still writes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Health {
+    /// It does.
+    Writing,
+    /// A write or sync failed, so nothing that the kernel says of the files can be trusted any more; every later
+    /// mutation is answered [`StoreError::Stopped`]. The process should end with exit code 4.
+    Stopped(String),
+}
+
+/// What every store does.
+///
+/// **Mutations** are durable when they return, all or nothing, and already in the [`CommitLog`]. A future that is
+/// dropped does not undo its mutation. **Reads** open their own view after they were called, so they see every
+/// mutation that had returned by then.
+pub trait Store: Send + Sync + 'static {
+    /// How the process learns of commits.
+    fn commit_log(&self) -> &Arc<CommitLog>;
+    /// Authority time: the wall clock, made never to go back, also over a restart.
+    fn authority_time(&self) -> UnixTime;
+    /// Whether it still writes.
+    fn health(&self) -> watch::Receiver<Health>;
+
+    /// Records that the authority has started, or was paused for so long that it counts as a start. To be called before
+    /// any other mutation; the first time ever it also creates the built-in namespace.
+    fn start_record(&self, start: StartId) -> impl Future<Output = Result<StartRow, StoreError>> + Send;
+    /// Issues `jeton/root` with the scope `admin@*`, if it was never issued. `write` puts its secret where its owner
+    /// looks for it, and is called before the commit: if it fails, nothing has happened. Answers nothing when there was
+    /// nothing to do.
+    fn root_ensure(
+        &self,
+        write: impl FnOnce(&Secret<String>) -> io::Result<()> + Send + 'static,
+    ) -> impl Future<Output = Result<Option<TokenRow>, StoreError>> + Send;
+    /// Creates a namespace.
+    fn namespace_create(
+        &self,
+        caller: Caller,
+        new: NamespaceNew,
+    ) -> impl Future<Output = Result<NamespaceRow, StoreError>> + Send;
+    /// Issues a credential with its first token.
+    fn credential_issue(
+        &self,
+        caller: Caller,
+        new: IssueNew,
+    ) -> impl Future<Output = Result<Issued, StoreError>> + Send;
+    /// Mints the next token of a credential; the one before it goes on for `overlap`.
+    fn credential_rotate(
+        &self,
+        caller: Caller,
+        credential: CredentialRef,
+        overlap: Span,
+    ) -> impl Future<Output = Result<Rotated, StoreError>> + Send;
+    /// Ends tokens of one namespace, for good. If all that is selected has ended already, answers the latest revocation
+    /// that did it.
+    fn revocation_create(
+        &self,
+        caller: Caller,
+        new: RevokeNew,
+    ) -> impl Future<Output = Result<Revoked, StoreError>> + Send;
+    /// Keeps a complete receipt. A receipt that is there already stays as it is; answers what is kept.
+    fn receipt_store(
+        &self,
+        revocation: RevocationId,
+        receipt: StoredReceipt,
+    ) -> impl Future<Output = Result<StoredReceipt, StoreError>> + Send;
+    /// Registers a session. One that is registered already stays as it is; answers what is registered.
+    fn session_open(&self, session: SessionRow) -> impl Future<Output = Result<SessionRow, StoreError>> + Send;
+    /// Records how a session ended. The first end counts.
+    fn session_end(
+        &self,
+        session: SessionId,
+        kind: SessionEndKind,
+        at: UnixTime,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+    /// Takes a session that was silent for too long out of the registry of the living; that it was there stays known.
+    fn session_forget(&self, session: SessionId) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// A namespace.
+    fn namespace(&self, name: NamespaceName) -> impl Future<Output = Result<Option<NamespaceRow>, StoreError>> + Send;
+    /// All namespaces, by name.
+    fn namespaces(&self) -> impl Future<Output = Result<Vec<NamespaceRow>, StoreError>> + Send;
+    /// A credential.
+    fn credential(
+        &self,
+        credential: CredentialRef,
+    ) -> impl Future<Output = Result<Option<CredentialRow>, StoreError>> + Send;
+    /// The credentials of a namespace whose ids come after `after`, at most `limit`, in the order of their ids.
+    fn credentials(
+        &self,
+        namespace: NamespaceName,
+        after: Option<CredentialId>,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<CredentialRow>, StoreError>> + Send;
+    /// The tokens of a credential, oldest first.
+    fn tokens(&self, credential: CredentialId) -> impl Future<Output = Result<Vec<TokenRow>, StoreError>> + Send;
+    /// A token.
+    fn token(&self, token: TokenId) -> impl Future<Output = Result<Option<TokenRow>, StoreError>> + Send;
+    /// The token of a lookup key, with its credential: what each verification by the authority reads.
+    fn token_by_digest(
+        &self,
+        digest: Digest,
+    ) -> impl Future<Output = Result<Option<(TokenRow, CredentialRow)>, StoreError>> + Send;
+    /// A revocation.
+    fn revocation(
+        &self,
+        revocation: RevocationId,
+    ) -> impl Future<Output = Result<Option<RevocationRow>, StoreError>> + Send;
+    /// The revocations whose ids come after `after`, at most `limit`, in the order of their ids.
+    fn revocations(
+        &self,
+        after: Option<RevocationId>,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<RevocationRow>, StoreError>> + Send;
+    /// The revocation that ended a token.
+    fn revocation_of_token(
+        &self,
+        token: TokenId,
+    ) -> impl Future<Output = Result<Option<RevocationRow>, StoreError>> + Send;
+    /// The revocations without a complete receipt, in revision order.
+    fn revocations_pending(&self) -> impl Future<Output = Result<Vec<RevocationRow>, StoreError>> + Send;
+    /// One session of the registry.
+    fn session(&self, session: SessionId) -> impl Future<Output = Result<Option<SessionRow>, StoreError>> + Send;
+    /// All sessions of the registry, those that ended among them.
+    fn sessions(&self) -> impl Future<Output = Result<Vec<SessionRow>, StoreError>> + Send;
+    /// Every policy that was ever set, in revision order.
+    fn policies(&self) -> impl Future<Output = Result<Vec<PolicyRow>, StoreError>> + Send;
+    /// The greatest revision with a complete receipt, of each namespace that has one.
+    fn floors(&self) -> impl Future<Output = Result<Vec<(NamespaceName, Revision)>, StoreError>> + Send;
+    /// The last record of each namespace.
+    fn last_records(&self) -> impl Future<Output = Result<Vec<(NamespaceName, Revision)>, StoreError>> + Send;
+    /// Where the log stands in the database.
+    fn head(&self) -> impl Future<Output = Result<Head, StoreError>> + Send;
+    /// The records above `after` up to and including `upto`, of all namespaces, at most `limit`, in order.
+    fn records(
+        &self,
+        after: Revision,
+        upto: Revision,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<Record>, StoreError>> + Send;
+    /// Everything that is enforced in `namespaces`, read in one view, piece by piece; answers the head of that view.
+    ///
+    /// `sink` runs on a thread that may block. While it does the view stays open and the log cannot be cut, so a sink
+    /// that hands pieces to a slow reader must give up after a while, by [`ControlFlow::Break`]; then nothing is answered.
+    fn snapshot(
+        &self,
+        namespaces: Vec<NamespaceName>,
+        sink: impl FnMut(SnapshotItem) -> ControlFlow<()> + Send + 'static,
+    ) -> impl Future<Output = Result<Option<Revision>, StoreError>> + Send;
+}

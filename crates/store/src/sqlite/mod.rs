@@ -1,0 +1,324 @@
+//! The embedded store: one SQLite file with a write-ahead log in the data folder.
+
+mod access;
+mod credential;
+mod namespace;
+mod open;
+mod readers;
+mod record_code;
+mod revocation;
+mod row;
+mod session;
+mod snapshot;
+mod start;
+#[cfg(test)]
+mod tests;
+mod time;
+mod token;
+mod tx;
+mod writer;
+
+use std::{
+    fmt, io,
+    ops::ControlFlow,
+    path::Path,
+    sync::Arc,
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use jeton_feed::record::{Head, Record};
+use jeton_types::{
+    Clock, CredentialId, Digest, Entropy, NamespaceName, Revision, RevocationId, Secret, SessionId, Span, StartId,
+    TokenId, UnixTime,
+};
+use tokio::sync::watch;
+
+use self::{
+    readers::Readers,
+    row::sql,
+    time::AuthorityTime,
+    tx::Tx,
+    writer::{Queue, Writer},
+};
+use crate::{
+    CommitLog, Health, Store, StoreError,
+    model::{
+        Caller, CredentialRef, CredentialRow, IssueNew, Issued, NamespaceNew, NamespaceRow, PolicyRow, RevocationRow,
+        RevokeNew, Revoked, Rotated, SessionEndKind, SessionRow, SnapshotItem, StartRow, StoredReceipt, TokenRow,
+    },
+};
+
+/// Who is told of each commit, for measuring. Called by the writer, so it must be quick.
+pub trait CommitObserver: Send + Sync + 'static {
+    /// A commit of `batch_size` mutations took this long, from the first of them to durable.
+    fn committed(&self, batch_size: usize, took: Duration);
+}
+
+impl<F: Fn(usize, Duration) + Send + Sync + 'static> CommitObserver for F {
+    fn committed(&self, batch_size: usize, took: Duration) {
+        self(batch_size, took);
+    }
+}
+
+/// What a store is opened with.
+#[derive(Clone)]
+pub struct OpenConfig {
+    /// Where time comes from.
+    pub clock: Arc<dyn Clock>,
+    /// Where ids and secrets come from.
+    pub entropy: Arc<dyn Entropy>,
+    /// Who is told of commits.
+    pub observer: Arc<dyn CommitObserver>,
+}
+
+impl fmt::Debug for OpenConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OpenConfig").finish_non_exhaustive()
+    }
+}
+
+/// The embedded store. A handle: clones share it, and the last one to go waits for the writer to finish.
+#[derive(Debug, Clone)]
+pub struct Sqlite {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    time: Arc<AuthorityTime>,
+    commit_log: Arc<CommitLog>,
+    health: watch::Receiver<Health>,
+    readers: Readers,
+    queue: Option<Queue>,
+    writer: Option<JoinHandle<()>>,
+}
+
+impl Sqlite {
+    /// Opens `jeton.db` in `dir`, which must exist, and makes it if it is not there. Blocks: it reads the whole file once.
+    ///
+    /// # Errors
+    /// [`StoreError::Foreign`] for a database that is not Jeton's or of a later version, [`StoreError::Corrupt`] for one
+    /// that contradicts itself, [`StoreError::Unavailable`] for one that cannot be opened or written.
+    pub fn open(dir: &Path, config: OpenConfig) -> Result<Self, StoreError> {
+        let path = dir.join(open::FILE);
+        let cannot = |error: StoreError| match error {
+            StoreError::Stopped(message) => StoreError::Unavailable(message),
+            other => other,
+        };
+        let conn = open::open(&path).map_err(cannot)?;
+        let (head, authority_time) = open::counter(&conn)?;
+        let readers = Readers::open(&path).map_err(cannot)?;
+        let time = Arc::new(AuthorityTime::new(Arc::clone(&config.clock)));
+        time.raise(authority_time);
+        let commit_log = Arc::new(CommitLog::new(head));
+        let (health_sender, health) = watch::channel(Health::Writing);
+        let writer = Writer {
+            path,
+            conn,
+            time: Arc::clone(&time),
+            entropy: config.entropy,
+            commit_log: Arc::clone(&commit_log),
+            observer: config.observer,
+            health: health_sender,
+        };
+        let (queue, thread) = writer
+            .spawn()
+            .map_err(|error| StoreError::Unavailable(format!("cannot start the writer's thread: {error}")))?;
+        let inner = Inner { time, commit_log, health, readers, queue: Some(queue), writer: Some(thread) };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (job, answer) = writer::job(work);
+        let Some(queue) = &self.inner.queue else { return Err(self.stopped()) };
+        queue.send(job).await.map_err(|_| self.stopped())?;
+        // A writer that dies with the mutation in hand leaves it open whether it was committed.
+        answer.await.unwrap_or(Err(StoreError::Unknown))
+    }
+
+    fn stopped(&self) -> StoreError {
+        match &*self.inner.health.borrow() {
+            Health::Stopped(why) => StoreError::Stopped(why.clone()),
+            Health::Writing => StoreError::Unavailable("the store is closing".to_owned()),
+        }
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&rusqlite::Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.inner.readers.read(work).await
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.queue = None;
+        if let Some(writer) = self.writer.take()
+            && writer.thread().id() != thread::current().id()
+        {
+            // What was queued is still done; the folder is free once this returns. A panic was told by `health`.
+            let _ = writer.join();
+        }
+    }
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inner").field("readers", &self.readers).finish_non_exhaustive()
+    }
+}
+
+impl Store for Sqlite {
+    fn commit_log(&self) -> &Arc<CommitLog> {
+        &self.inner.commit_log
+    }
+
+    fn authority_time(&self) -> UnixTime {
+        self.inner.time.now()
+    }
+
+    fn health(&self) -> watch::Receiver<Health> {
+        self.inner.health.clone()
+    }
+
+    async fn start_record(&self, start: StartId) -> Result<StartRow, StoreError> {
+        self.write(move |tx| start::record(tx, start)).await
+    }
+
+    async fn root_ensure(
+        &self,
+        write: impl FnOnce(&Secret<String>) -> io::Result<()> + Send + 'static,
+    ) -> Result<Option<TokenRow>, StoreError> {
+        self.write(move |tx| start::root_ensure(tx, write)).await
+    }
+
+    async fn namespace_create(&self, caller: Caller, new: NamespaceNew) -> Result<NamespaceRow, StoreError> {
+        self.write(move |tx| namespace::create(tx, caller, new)).await
+    }
+
+    async fn credential_issue(&self, caller: Caller, new: IssueNew) -> Result<Issued, StoreError> {
+        self.write(move |tx| credential::issue(tx, caller, new)).await
+    }
+
+    async fn credential_rotate(
+        &self,
+        caller: Caller,
+        credential: CredentialRef,
+        overlap: Span,
+    ) -> Result<Rotated, StoreError> {
+        self.write(move |tx| credential::rotate(tx, caller, &credential, overlap)).await
+    }
+
+    async fn revocation_create(&self, caller: Caller, new: RevokeNew) -> Result<Revoked, StoreError> {
+        self.write(move |tx| revocation::create(tx, caller, new)).await
+    }
+
+    async fn receipt_store(
+        &self,
+        revocation: RevocationId,
+        receipt: StoredReceipt,
+    ) -> Result<StoredReceipt, StoreError> {
+        self.write(move |tx| revocation::receipt_store(tx, revocation, &receipt)).await
+    }
+
+    async fn session_open(&self, session: SessionRow) -> Result<SessionRow, StoreError> {
+        self.write(move |tx| session::open(tx, &session)).await
+    }
+
+    async fn session_end(&self, session: SessionId, kind: SessionEndKind, at: UnixTime) -> Result<(), StoreError> {
+        self.write(move |tx| session::end(tx, session, kind, at)).await
+    }
+
+    async fn session_forget(&self, session: SessionId) -> Result<(), StoreError> {
+        self.write(move |tx| session::end(tx, session, SessionEndKind::Forgotten, tx.now())).await
+    }
+
+    async fn namespace(&self, name: NamespaceName) -> Result<Option<NamespaceRow>, StoreError> {
+        self.read(move |conn| namespace::find(conn, &name)).await
+    }
+
+    async fn namespaces(&self) -> Result<Vec<NamespaceRow>, StoreError> {
+        self.read(|conn| Ok(row::all(conn, sql!("namespace/list"), [], row::namespace_row)?)).await
+    }
+
+    async fn credential(&self, credential: CredentialRef) -> Result<Option<CredentialRow>, StoreError> {
+        self.read(move |conn| credential::find(conn, &credential)).await
+    }
+
+    async fn credentials(
+        &self,
+        namespace: NamespaceName,
+        after: Option<CredentialId>,
+        limit: usize,
+    ) -> Result<Vec<CredentialRow>, StoreError> {
+        self.read(move |conn| credential::list(conn, &namespace, after, limit)).await
+    }
+
+    async fn tokens(&self, credential: CredentialId) -> Result<Vec<TokenRow>, StoreError> {
+        self.read(move |conn| token::list(conn, credential)).await
+    }
+
+    async fn token(&self, token: TokenId) -> Result<Option<TokenRow>, StoreError> {
+        self.read(move |conn| token::find(conn, token)).await
+    }
+
+    async fn token_by_digest(&self, digest: Digest) -> Result<Option<(TokenRow, CredentialRow)>, StoreError> {
+        self.read(move |conn| token::find_by_digest(conn, &digest)).await
+    }
+
+    async fn revocation(&self, revocation: RevocationId) -> Result<Option<RevocationRow>, StoreError> {
+        self.read(move |conn| revocation::find(conn, revocation)).await
+    }
+
+    async fn revocations(&self, after: Option<RevocationId>, limit: usize) -> Result<Vec<RevocationRow>, StoreError> {
+        self.read(move |conn| revocation::list(conn, after, limit)).await
+    }
+
+    async fn revocation_of_token(&self, token: TokenId) -> Result<Option<RevocationRow>, StoreError> {
+        self.read(move |conn| revocation::find_by_token(conn, token)).await
+    }
+
+    async fn revocations_pending(&self) -> Result<Vec<RevocationRow>, StoreError> {
+        self.read(|conn| Ok(row::all(conn, sql!("revocation/list_pending"), [], row::revocation_row)?)).await
+    }
+
+    async fn session(&self, session: SessionId) -> Result<Option<SessionRow>, StoreError> {
+        self.read(move |conn| session::find(conn, session)).await
+    }
+
+    async fn sessions(&self) -> Result<Vec<SessionRow>, StoreError> {
+        self.read(|conn| Ok(row::all(conn, sql!("session/list"), [], row::session_row)?)).await
+    }
+
+    async fn policies(&self) -> Result<Vec<PolicyRow>, StoreError> {
+        self.read(|conn| Ok(row::all(conn, sql!("policy/list"), [], row::policy_row)?)).await
+    }
+
+    async fn floors(&self) -> Result<Vec<(NamespaceName, Revision)>, StoreError> {
+        self.read(|conn| Ok(row::all(conn, sql!("namespace/floor_list"), [], row::namespace_mark)?)).await
+    }
+
+    async fn last_records(&self) -> Result<Vec<(NamespaceName, Revision)>, StoreError> {
+        self.read(|conn| Ok(row::all(conn, sql!("namespace/last_record_list"), [], row::namespace_mark)?)).await
+    }
+
+    async fn head(&self) -> Result<Head, StoreError> {
+        self.read(|conn| Ok(open::counter(conn)?.0)).await
+    }
+
+    async fn records(&self, after: Revision, upto: Revision, limit: usize) -> Result<Vec<Record>, StoreError> {
+        self.read(move |conn| record_code::list(conn, after, upto, limit)).await
+    }
+
+    async fn snapshot(
+        &self,
+        namespaces: Vec<NamespaceName>,
+        sink: impl FnMut(SnapshotItem) -> ControlFlow<()> + Send + 'static,
+    ) -> Result<Option<Revision>, StoreError> {
+        self.inner.readers.read_long(move |conn| snapshot::read(conn, &namespaces, sink)).await
+    }
+}

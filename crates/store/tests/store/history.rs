@@ -1,0 +1,202 @@
+//! Any history: a snapshot, and the records after it, are the state; and so are all records from the first.
+
+use std::{
+    collections::BTreeMap,
+    ops::ControlFlow,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use jeton_feed::record::{Change, Policy, Record, TokenEntry};
+use jeton_store::{
+    Sqlite, Store,
+    model::{Caller, RevokeNew, Selector, SnapshotItem},
+};
+use jeton_types::{Digest, NamespaceName, Revision};
+use proptest::prelude::*;
+
+use crate::world::{World, check_chain, issue_new, named, namespace_new, span};
+
+#[derive(Debug, Clone)]
+enum Step {
+    Create(u8),
+    Issue(u8, u8),
+    Rotate(u8, u8),
+    RevokeCredential(u8, u8),
+    RevokeNewest(u8, u8),
+    Wait(u8),
+    Snapshot,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let pair = || (0..3_u8, 0..4_u8);
+    prop_oneof![
+        1 => (0..3_u8).prop_map(Step::Create),
+        6 => pair().prop_map(|(namespace, name)| Step::Issue(namespace, name)),
+        4 => pair().prop_map(|(namespace, name)| Step::Rotate(namespace, name)),
+        2 => pair().prop_map(|(namespace, name)| Step::RevokeCredential(namespace, name)),
+        2 => pair().prop_map(|(namespace, name)| Step::RevokeNewest(namespace, name)),
+        2 => any::<u8>().prop_map(Step::Wait),
+        1 => Just(Step::Snapshot),
+    ]
+}
+
+/// What a verifier would hold.
+#[derive(Debug, Clone, PartialEq, Default)]
+struct Table {
+    policies: BTreeMap<NamespaceName, Policy>,
+    tokens: BTreeMap<(NamespaceName, Digest), TokenEntry>,
+}
+
+impl Table {
+    fn apply(&mut self, record: &Record) {
+        let key = |digest: Digest| (record.namespace.clone(), digest);
+        for change in &record.changes {
+            match change {
+                Change::Policy(policy) => {
+                    self.policies.insert(record.namespace.clone(), policy.clone());
+                }
+                Change::Token(entry) => {
+                    self.tokens.insert(key(entry.digest), entry.clone());
+                }
+                Change::Deadline { digest, expires_at, .. } => {
+                    self.tokens.get_mut(&key(*digest)).unwrap().expires_at = Some(*expires_at);
+                }
+                Change::End { digest, reason, .. } => {
+                    self.tokens.get_mut(&key(*digest)).unwrap().ended = Some(*reason);
+                }
+                Change::Start(_) => assert!(record.namespace.is_built_in()),
+                Change::Unknown { .. } => panic!("{record:?}"),
+            }
+        }
+    }
+}
+
+async fn snapshot(store: &Sqlite) -> (Revision, Table) {
+    let names: Vec<_> = store.namespaces().await.unwrap().into_iter().map(|row| row.name).collect();
+    let table = Arc::new(Mutex::new((Revision::ZERO, Table::default())));
+    let into = Arc::clone(&table);
+    let read = store.snapshot(names, move |item| {
+        let (revision, table) = &mut *into.lock().unwrap();
+        match item {
+            SnapshotItem::Begin { at } => *revision = at,
+            SnapshotItem::Rows { namespace, policy, rows } => {
+                table.policies.insert(namespace.clone(), policy);
+                for row in rows {
+                    assert!(table.tokens.insert((namespace.clone(), row.digest), row).is_none());
+                }
+            }
+        }
+        ControlFlow::Continue(())
+    });
+    let at = read.await.unwrap().unwrap();
+    let (begun, table) = Arc::try_unwrap(table).unwrap().into_inner().unwrap();
+    assert_eq!(begun, at);
+    (at, table)
+}
+
+async fn play(world: &World, steps: &[Step]) -> Vec<(Revision, Table)> {
+    let name = |namespace: u8, name: u8| format!("n{namespace}/c{name}");
+    let mut snapshots = vec![snapshot(&world.store).await];
+    for step in steps {
+        // What is refused leaves nothing behind, and that is tested along.
+        match *step {
+            Step::Create(number) => {
+                let new = namespace_new(&format!("n{number}"), &format!("p{number}"));
+                let _ = world.store.namespace_create(Caller::System, new).await;
+            }
+            Step::Issue(namespace, number) => {
+                let _ = world.store.credential_issue(Caller::System, issue_new(&name(namespace, number))).await;
+            }
+            Step::Rotate(namespace, number) => {
+                let credential = named(&name(namespace, number));
+                let _ = world.store.credential_rotate(Caller::System, credential, span("100s")).await;
+            }
+            Step::RevokeCredential(namespace, number) => {
+                let _ = world.revoke(Selector::Credential(named(&name(namespace, number)))).await;
+            }
+            Step::RevokeNewest(namespace, number) => {
+                let credential = world.store.credential(named(&name(namespace, number))).await.unwrap();
+                if let Some(credential) = credential {
+                    let newest = world.store.tokens(credential.id).await.unwrap().pop().unwrap();
+                    let selector = Selector::Token(newest.id);
+                    let new = RevokeNew { namespace: Some(credential.namespace), selector, reason: None };
+                    world.store.revocation_create(Caller::System, new).await.unwrap();
+                }
+            }
+            Step::Wait(seconds) => world.clock.advance(Duration::from_secs(seconds.into())),
+            Step::Snapshot => snapshots.push(snapshot(&world.store).await),
+        }
+    }
+    snapshots
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_snapshot_and_the_records_after_it_are_the_state(steps in proptest::collection::vec(step(), 1..60)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let world = World::new().await;
+            world.namespace("n0", "p0").await;
+            let mut snapshots = play(&world, &steps).await;
+            snapshots.push((Revision::ZERO, Table::default()));
+            let (head, state) = snapshot(&world.store).await;
+            let records = world.records().await;
+            check_chain(&records);
+            assert_eq!(head, records.last().unwrap().revision);
+            for (at, mut table) in snapshots {
+                for record in records.iter().filter(|record| record.revision > at) {
+                    table.apply(record);
+                }
+                assert_eq!(table, state, "from {at}");
+            }
+            let ring: Vec<_> = world.store.commit_log().after(Revision::ZERO, usize::MAX).unwrap();
+            assert!(ring.iter().map(|record| &**record).eq(&records));
+        });
+    }
+}
+
+#[tokio::test]
+async fn a_snapshot_comes_in_pieces_and_can_be_given_up() {
+    let world = World::with_acme().await;
+    world.namespace("empty", "empty").await;
+    for number in 0..501 {
+        world.issue(&format!("acme/c{number}")).await;
+    }
+    let sizes = Arc::new(Mutex::new(Vec::new()));
+    let into = Arc::clone(&sizes);
+    let names = || vec!["acme".parse().unwrap(), "empty".parse().unwrap()];
+    let sink = move |item| {
+        if let SnapshotItem::Rows { namespace, rows, .. } = item {
+            into.lock().unwrap().push((namespace.to_string(), rows.len()));
+        }
+        ControlFlow::Continue(())
+    };
+    let at = world.store.snapshot(names(), sink).await.unwrap();
+    assert_eq!(at, Some(world.store.head().await.unwrap().revision));
+    let expect = [("acme", 500), ("acme", 1), ("empty", 0)].map(|(name, count)| (name.to_owned(), count));
+    assert_eq!(*sizes.lock().unwrap(), expect);
+    assert_eq!(world.store.snapshot(names(), |_| ControlFlow::Break(())).await, Ok(None));
+    let missing = world.store.snapshot(vec!["none".parse().unwrap()], |_| ControlFlow::Continue(())).await;
+    assert_eq!(missing, Err(jeton_store::StoreError::NotFound("namespace")));
+}
+
+#[tokio::test]
+async fn records_come_in_pages() {
+    let world = World::with_acme().await;
+    for number in 0..4 {
+        world.issue(&format!("acme/c{number}")).await;
+    }
+    let all = world.records().await;
+    let upto = all[4].revision;
+    let (mut found, mut after) = (Vec::new(), Revision::ZERO);
+    loop {
+        let page = world.store.records(after, upto, 2).await.unwrap();
+        let Some(last) = page.last() else { break };
+        after = last.revision;
+        found.extend(page);
+    }
+    assert_eq!(found, all[..5]);
+}

@@ -1,0 +1,51 @@
+use jeton_store::{
+    Store, StoreError,
+    model::{SessionEndKind, SessionRow},
+};
+use jeton_types::{CredentialId, Revision, SessionId, UnixTime};
+
+use crate::world::{World, open};
+
+fn session(id: u8) -> SessionRow {
+    SessionRow {
+        session: SessionId::from_bytes([id; 16]),
+        verifier: "edge-1".parse().unwrap(),
+        credential: CredentialId::from_bytes([3; 16]),
+        namespaces: vec!["acme".parse().unwrap(), "other".parse().unwrap()],
+        opened: Revision::new(u64::from(id)).unwrap(),
+        opened_at: UnixTime::from_micros(9),
+        ended: None,
+    }
+}
+
+#[tokio::test]
+async fn the_registry_outlives_the_process() {
+    let world = World::new().await;
+    let head = world.store.head().await;
+    for id in 1..=3 {
+        assert_eq!(world.store.session_open(session(id)).await, Ok(session(id)));
+    }
+    let altered = SessionRow { namespaces: vec![], ..session(1) };
+    assert_eq!(world.store.session_open(altered).await, Ok(session(1)), "fixed for life");
+    let (at, later) = (UnixTime::from_micros(20), UnixTime::from_micros(30));
+    world.store.session_end(session(1).session, SessionEndKind::Goodbye, at).await.unwrap();
+    world.store.session_end(session(1).session, SessionEndKind::Succeeded, later).await.unwrap();
+    world.store.session_forget(session(2).session).await.unwrap();
+    let missing = SessionId::from_bytes([9; 16]);
+    assert_eq!(
+        world.store.session_end(missing, SessionEndKind::Goodbye, at).await,
+        Err(StoreError::NotFound("session"))
+    );
+    assert_eq!(world.store.session_forget(missing).await, Err(StoreError::NotFound("session")));
+    assert_eq!(world.store.head().await, head, "a session is no revision");
+
+    drop(world.store);
+    let store = open(world.dir.path(), "second").unwrap();
+    let goodbye = SessionRow { ended: Some((SessionEndKind::Goodbye, at)), ..session(1) };
+    assert_eq!(store.session(session(1).session).await, Ok(Some(goodbye.clone())), "the first end counts");
+    let sessions = store.sessions().await.unwrap();
+    assert_eq!(sessions.len(), 3);
+    assert_eq!((&sessions[0], &sessions[2]), (&goodbye, &session(3)));
+    assert_eq!(sessions[1].ended.unwrap().0, SessionEndKind::Forgotten);
+    assert_eq!(store.session(missing).await, Ok(None));
+}
