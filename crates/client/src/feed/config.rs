@@ -1,0 +1,116 @@
+//! What a verifier is started with.
+
+use std::sync::Arc;
+
+use jeton_host::{
+    clock::{OsEntropy, SystemClock},
+    files::FileError,
+};
+use jeton_types::{Clock, Entropy, NamespaceName, Secret, VerifierName, limits::SESSION_NAMESPACES_MAX};
+use tonic::transport::Endpoint;
+
+use super::{
+    link,
+    observe::{Observe, Unobserved},
+    token::{TokenFile, TokenSource},
+};
+
+/// What a verifier is started with.
+#[derive(Clone)]
+pub struct VerifierConfig {
+    /// Where the authority's feed is, such as `http://127.0.0.1:7401`.
+    pub url: String,
+    /// The token with which the verifier presents itself; it must hold `verifier@NS` for each namespace.
+    pub token: TokenSource,
+    /// Its name in receipts, usually the host's.
+    pub name: VerifierName,
+    /// The namespaces that it serves.
+    pub namespaces: Vec<NamespaceName>,
+    /// Where it takes its time from.
+    pub clock: Arc<dyn Clock>,
+    /// Where it takes its session's id from.
+    pub entropy: Arc<dyn Entropy>,
+    /// Who counts.
+    pub observe: Arc<dyn Observe>,
+}
+
+/// Why a verifier could not be started. Nothing of this passes by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The URL is not one that can be called.
+    #[error("`{url}` is no URL of an authority's feed: {why}; it looks like http://127.0.0.1:7401")]
+    Url {
+        /// As it was given.
+        url: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The token file cannot be read.
+    #[error(transparent)]
+    Token(#[from] FileError),
+    /// The namespaces cannot be served together.
+    #[error("{0}")]
+    Namespaces(String),
+    /// The name is the authority's own.
+    #[error("`authority` is the authority's own name in receipts: choose another for this verifier")]
+    Name,
+    /// There is no tokio runtime to run on.
+    #[error("a verifier is started inside a tokio runtime")]
+    Runtime,
+}
+
+impl VerifierConfig {
+    /// A verifier on this machine's clocks and randomness, of which nothing is counted.
+    #[must_use]
+    pub fn new(url: impl Into<String>, token: TokenSource, name: VerifierName, namespaces: Vec<NamespaceName>) -> Self {
+        Self {
+            url: url.into(),
+            token,
+            name,
+            namespaces,
+            clock: Arc::new(SystemClock),
+            entropy: Arc::new(OsEntropy),
+            observe: Arc::new(Unobserved),
+        }
+    }
+
+    /// What can be wrong is found here, before anything runs. Reads the token file.
+    pub(super) fn check(&self) -> Result<Checked, StartError> {
+        let url = |why: String| StartError::Url { url: crate::http::shown(&self.url), why };
+        crate::http::split_url(&self.url).map_err(|why| url(why.to_owned()))?;
+        let endpoint = link::endpoint(&self.url).map_err(|error| url(error.to_string()))?;
+        namespaces_check(&self.namespaces).map_err(StartError::Namespaces)?;
+        if self.name.is_authority() {
+            return Err(StartError::Name);
+        }
+        let (token_file, token) = match &self.token {
+            TokenSource::File(path) => {
+                let (file, token) = TokenFile::open(path)?;
+                (Some(file), token)
+            }
+            TokenSource::Held(token) => (None, token.clone()),
+        };
+        Ok(Checked { endpoint, token_file, token })
+    }
+}
+
+pub(super) struct Checked {
+    pub(super) endpoint: Endpoint,
+    pub(super) token_file: Option<TokenFile>,
+    pub(super) token: Secret<String>,
+}
+
+fn namespaces_check(namespaces: &[NamespaceName]) -> Result<(), String> {
+    if namespaces.is_empty() || namespaces.len() > SESSION_NAMESPACES_MAX {
+        return Err(format!("a verifier serves 1 to {SESSION_NAMESPACES_MAX} namespaces"));
+    }
+    if namespaces.iter().any(NamespaceName::is_built_in) {
+        return Err("the namespace `jeton` is verified by the authority alone".to_owned());
+    }
+    let mut sorted: Vec<&NamespaceName> = namespaces.iter().collect();
+    sorted.sort_unstable();
+    match sorted.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(pair) => Err(format!("the namespace `{}` is named twice", pair[0])),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,308 @@
+//! The task that drives a session over its streams.
+//!
+//! Purpose: it owns the [`Session`], is the only writer of the replica, and performs the session's effects in order.
+//! Guarantee: what it applies is visible before what follows is sent, and renewals leave from here alone, so a driver
+//! that is stuck loses its lease. Not guaranteed: that it lives; if it dies the verifier goes stale (see
+//! [`super::Verifier`]).
+
+use std::{convert::Infallible, future::pending, sync::Arc, time::Duration};
+
+use jeton_feed::{
+    lease::Void,
+    message::ToVerifier,
+    record::Record,
+    verifier::{Effect, Input, Note, Session},
+};
+use jeton_types::{BootTime, Revision, Secret, UnixTime};
+use tokio::{
+    select,
+    sync::{mpsc, oneshot},
+    time::{Instant, sleep_until},
+};
+use tonic::transport::Endpoint;
+
+use super::{
+    link::{Down, Event, Link, Report},
+    shared::Shared,
+    status::Trouble,
+};
+
+/// Reports that may wait for the driver: the transport's flow control holds back the rest.
+const REPORTS_MAX: usize = 64;
+/// How long a stream that was finished may take to be closed by the authority.
+const LINGER: Duration = Duration::from_secs(2);
+/// The driver wakes at least this often, so that a clock that was bent is noticed.
+const SLEEP_MAX: Duration = Duration::from_millis(250);
+
+/// What others ask of the driver.
+#[derive(Debug)]
+pub(super) enum Command {
+    /// The token is another one.
+    Token(Secret<String>),
+    /// Say goodbye. The sender is dropped once the authority has closed the stream, or will not.
+    Leave(Option<oneshot::Sender<Infallible>>),
+}
+
+pub(super) struct Driver {
+    shared: Arc<Shared>,
+    session: Session,
+    endpoint: Endpoint,
+    token: Secret<String>,
+    commands: mpsc::UnboundedReceiver<Command>,
+    reporter: mpsc::Sender<Report>,
+    reports: mpsc::Receiver<Report>,
+    link: Option<Link>,
+    links: u64,
+    connect_at: Option<Instant>,
+    /// A stream that has been finished and is not closed yet, and until when it may take.
+    lingering: Option<(Link, Instant)>,
+    /// The present stream's connection stands.
+    up: bool,
+    /// The present stream does not take what is sent.
+    stuck: bool,
+    snapshot_begun: BootTime,
+    leave: Leave,
+}
+
+#[derive(Debug)]
+enum Leave {
+    No,
+    /// Goodbye was said; the stream is being closed. Who waits is told by the end of the driver.
+    Saying(Vec<oneshot::Sender<Infallible>>),
+    Done,
+}
+
+impl Driver {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        session: Session,
+        endpoint: Endpoint,
+        token: Secret<String>,
+        commands: mpsc::UnboundedReceiver<Command>,
+    ) -> Self {
+        let (reporter, reports) = mpsc::channel(REPORTS_MAX);
+        Self {
+            shared,
+            session,
+            endpoint,
+            token,
+            commands,
+            reporter,
+            reports,
+            link: None,
+            links: 0,
+            connect_at: None,
+            lingering: None,
+            up: false,
+            stuck: false,
+            snapshot_begun: BootTime::ZERO,
+            leave: Leave::No,
+        }
+    }
+
+    /// Runs until goodbye is said and the last stream closed.
+    pub(super) async fn run(mut self) {
+        self.step(Input::Tick);
+        while !matches!(self.leave, Leave::Done) {
+            let wake = self.wake();
+            select! {
+                biased;
+                command = self.commands.recv() => match command {
+                    Some(command) => self.command(command),
+                    // Cannot be while `shared` lives; nobody could ever be answered.
+                    None => pending().await,
+                },
+                Some(report) = self.reports.recv() => self.report(report),
+                () = self.shared.nudge.notified() => {}
+                () = sleep_until(wake) => self.tick(),
+            }
+            self.look_around();
+        }
+    }
+
+    fn command(&mut self, command: Command) {
+        match command {
+            Command::Token(token) => {
+                tracing::info!("the token file has changed, opening a stream with the new token");
+                self.token = token;
+                self.step(Input::TokenChanged);
+            }
+            Command::Leave(tell) => self.leave(tell),
+        }
+    }
+
+    fn leave(&mut self, tell: Option<oneshot::Sender<Infallible>>) {
+        if let Leave::Saying(waiting) = &mut self.leave {
+            waiting.extend(tell);
+            return;
+        }
+        self.leave = Leave::Saying(tell.into_iter().collect());
+        let before = self.lingering.as_ref().map(|(link, _)| link.number);
+        self.step(Input::Leave);
+        let saying = self.lingering.as_ref().map(|(link, _)| link.number);
+        if saying.is_none() || saying == before {
+            // There was no stream to say it on.
+            self.left(false);
+        }
+    }
+
+    fn left(&mut self, heard: bool) {
+        let _ = self.shared.farewell.set(heard);
+        self.leave = Leave::Done;
+    }
+
+    fn report(&mut self, Report { link, event }: Report) {
+        if self.link.as_ref().is_some_and(|present| present.number == link) {
+            match event {
+                Event::Up => {
+                    self.up = true;
+                    self.shared.observe.connected(true);
+                    self.step(Input::Connected);
+                }
+                Event::Heard(message) => self.heard(message),
+                Event::Down(why) => self.down(&why),
+            }
+        } else if self.lingering.as_ref().is_some_and(|(last, _)| last.number == link)
+            && let Event::Down(why) = event
+        {
+            self.lingering = None;
+            if matches!(self.leave, Leave::Saying(_)) {
+                self.left(matches!(why, Down::Closed));
+            }
+        }
+    }
+
+    fn heard(&mut self, message: ToVerifier) {
+        let seen = match &message {
+            ToVerifier::SnapshotBegin { .. } => {
+                self.snapshot_begun = self.shared.clock.now().boot;
+                None
+            }
+            ToVerifier::Record(Record { revision, committed_at, .. }) => Some((*revision, *committed_at)),
+            _ => None,
+        };
+        self.step(Input::Message(message));
+        if let Some((revision, committed_at)) = seen {
+            self.record_seen(revision, committed_at);
+        }
+    }
+
+    fn record_seen(&self, revision: Revision, committed_at: UnixTime) {
+        if self.session.status().applied >= Some(revision) {
+            let since = self.shared.clock.now().real.since(committed_at);
+            self.shared.observe.record(revision, committed_at, since);
+        }
+    }
+
+    fn down(&mut self, why: &Down) {
+        if matches!(why, Down::Unreadable(_)) {
+            // It may have been a record: nothing may be answered as if it had not come (`protocol.md` 8).
+            jeton_feed::replica::Replica::lease_void(&*self.shared.replica, Void::Unappliable);
+        }
+        self.shared.trouble(Trouble::of_stream(why));
+        drop(self.link_take());
+        self.step(Input::Disconnected);
+    }
+
+    fn link_take(&mut self) -> Option<Link> {
+        if std::mem::take(&mut self.up) {
+            self.shared.observe.connected(false);
+        }
+        self.link.take()
+    }
+
+    fn tick(&mut self) {
+        let now = Instant::now();
+        if self.connect_at.is_some_and(|at| at <= now) {
+            self.connect_at = None;
+            self.links += 1;
+            self.link = Some(Link::open(self.links, self.endpoint.clone(), &self.token, self.reporter.clone()));
+        }
+        if self.lingering.as_ref().is_some_and(|(_, until)| *until <= now) {
+            self.lingering = None;
+            if matches!(self.leave, Leave::Saying(_)) {
+                self.left(false);
+            }
+        }
+        self.step(Input::Tick);
+    }
+
+    /// When there is something to do though nobody says anything.
+    fn wake(&self) -> Instant {
+        let (now, boot) = (Instant::now(), self.shared.clock.now().boot);
+        let session = self.session.next_wakeup().since(boot).min(SLEEP_MAX);
+        let first_use = self.shared.waiters.next_wakeup().map(|at| at.since(boot));
+        let soonest = now + first_use.map_or(session, |wait| wait.min(session));
+        let lingering = self.lingering.as_ref().map(|(_, until)| *until);
+        [self.connect_at, lingering].into_iter().flatten().fold(soonest, Instant::min)
+    }
+
+    /// What those who verify want of the session.
+    fn look_around(&mut self) {
+        if self.shared.replica.jump_take() {
+            self.step(Input::JumpSeen);
+        }
+        if self.shared.waiters.wants_ask(self.shared.clock.now().boot) {
+            self.step(Input::AskWatermark);
+        }
+    }
+
+    fn step(&mut self, input: Input) {
+        let mut next = Some(input);
+        while let Some(input) = next.take() {
+            let now = self.shared.clock.now();
+            let replica = Arc::clone(&self.shared.replica);
+            for effect in self.session.step(now, input, &*replica) {
+                next = self.perform(effect).or(next);
+            }
+            if std::mem::take(&mut self.stuck) && self.link.is_some() {
+                self.shared.trouble(Trouble::stuck());
+                drop(self.link_take());
+                next = Some(Input::Disconnected);
+            }
+        }
+        self.shared.told(self.session.config().session, self.session.status());
+    }
+
+    /// Performs an effect; returns what the session must be told because of it.
+    fn perform(&mut self, effect: Effect) -> Option<Input> {
+        match effect {
+            Effect::Connect { after } => self.connect_at = Some(Instant::now() + after),
+            Effect::Disconnect => {
+                self.connect_at = None;
+                let up = self.up;
+                if let Some(mut link) = self.link_take()
+                    && up
+                {
+                    link.finish();
+                    self.lingering = Some((link, Instant::now() + LINGER));
+                }
+            }
+            Effect::Send(message) => self.stuck |= self.link.as_ref().is_none_or(|link| link.send(message).is_err()),
+            Effect::Asked { request } => self.shared.waiters.sent(self.shared.clock.now().boot, request),
+            Effect::Watermark { request } => self.shared.waiters.answered(request),
+            Effect::AsksFailed => self.shared.waiters.failed(),
+            Effect::Lost(why) => {
+                self.shared.observe.session_lost();
+                self.shared.trouble(Trouble::of_loss(&why));
+                let fresh = self.shared.session_id();
+                self.session = self.session.successor(fresh, self.shared.clock.now());
+                return Some(Input::Tick);
+            }
+            Effect::Note(note) => self.note(&note),
+        }
+        None
+    }
+
+    fn note(&self, note: &Note) {
+        match note {
+            Note::Snapshot { rows, .. } => {
+                let took = self.shared.clock.now().boot.since(self.snapshot_begun);
+                self.shared.observe.snapshot(took, *rows);
+                tracing::info!(took_ms = took.as_millis(), "{note}");
+            }
+            note if note.is_alarm() => self.shared.trouble(Trouble::of_note(note)),
+            note => tracing::info!("{note}"),
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! One stream to the authority: a task that connects, sends what it is given and reports what it hears.
+//!
+//! It decides nothing and keeps nothing. Each link has a number, so that the last words of an old one are not taken for
+//! those of the next. Dropping a [`Link`] cuts its stream.
+
+use std::time::Duration;
+
+use jeton_feed::message::{ToAuthority, ToVerifier};
+use jeton_proto::{BadMessage, MESSAGE_BYTES_MAX, wire, wire::feed_client::FeedClient};
+use jeton_types::Secret;
+use tokio::{sync::mpsc, task::AbortHandle};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{
+    Request, Status,
+    metadata::{Ascii, MetadataValue},
+    transport::{Channel, Endpoint},
+};
+
+/// How long a connection may take to come about.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// A ping after this much silence, and how long its answer may take: a dead connection is noticed well before the
+/// silence of the stream is.
+const PING_AFTER: Duration = Duration::from_secs(1);
+const PING_TIMEOUT: Duration = Duration::from_secs(2);
+/// Flow-control windows, so that a snapshot does not crawl.
+const STREAM_WINDOW: u32 = 4 * 1024 * 1024;
+const CONNECTION_WINDOW: u32 = 8 * 1024 * 1024;
+/// Messages that may wait to be sent. A verifier sends a few a second; more waiting means that the stream is stuck.
+const OUTBOUND_MAX: usize = 1_024;
+
+/// What a link reports, with its number.
+#[derive(Debug)]
+pub(super) struct Report {
+    pub(super) link: u64,
+    pub(super) event: Event,
+}
+
+#[derive(Debug)]
+pub(super) enum Event {
+    /// The connection stands; a hello may be sent.
+    Up,
+    /// The authority says.
+    Heard(ToVerifier),
+    /// The stream is over. The last report.
+    Down(Down),
+}
+
+/// Why a stream is over.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Down {
+    #[error("cannot reach the authority's feed at {url}: {why}; is it running there?")]
+    Unreachable { url: String, why: String },
+    #[error("the authority does not accept the token: {0}")]
+    Unauthenticated(String),
+    #[error("the authority refused the stream: {0}")]
+    Refused(String),
+    #[error("the stream broke: {0}")]
+    Broken(String),
+    #[error("the authority sent what this version cannot read: {0}")]
+    Unreadable(#[from] BadMessage),
+    #[error("the authority closed the stream")]
+    Closed,
+}
+
+/// A stream, being opened or open.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) number: u64,
+    outbound: Option<mpsc::Sender<wire::ToAuthority>>,
+    task: AbortHandle,
+}
+
+/// The stream does not take what is to be sent.
+#[derive(Debug)]
+pub(super) struct Stuck;
+
+impl Link {
+    pub(super) fn open(number: u64, endpoint: Endpoint, token: &Secret<String>, reports: mpsc::Sender<Report>) -> Self {
+        let (outbound, queue) = mpsc::channel(OUTBOUND_MAX);
+        let authorization = bearer(token);
+        let task = tokio::spawn(async move {
+            let report = |event| reports.send(Report { link: number, event });
+            let down = run(endpoint, authorization, queue, &report).await;
+            // The receiver is gone only when the driver is, and then nobody is left to care.
+            let _ = report(Event::Down(down)).await;
+        });
+        Self { number, outbound: Some(outbound), task: task.abort_handle() }
+    }
+
+    /// Queues a message; they leave in this order.
+    pub(super) fn send(&self, message: ToAuthority) -> Result<(), Stuck> {
+        self.outbound.as_ref().ok_or(Stuck)?.try_send(message.into()).map_err(|_| Stuck)
+    }
+
+    /// Ends this side of the stream once everything queued has left.
+    pub(super) fn finish(&mut self) {
+        self.outbound = None;
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// An endpoint with the timeouts and windows of the feed.
+pub(super) fn endpoint(url: &str) -> Result<Endpoint, tonic::transport::Error> {
+    Ok(Endpoint::from_shared(url.to_owned())?
+        .user_agent(concat!("jeton/", env!("CARGO_PKG_VERSION")))?
+        .connect_timeout(CONNECT_TIMEOUT)
+        .tcp_nodelay(true)
+        .http2_keep_alive_interval(PING_AFTER)
+        .keep_alive_timeout(PING_TIMEOUT)
+        .keep_alive_while_idle(true)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW))
+}
+
+/// Runs the stream to its end; returns why it ended.
+async fn run<F>(
+    endpoint: Endpoint,
+    authorization: Option<MetadataValue<Ascii>>,
+    queue: mpsc::Receiver<wire::ToAuthority>,
+    report: &impl Fn(Event) -> F,
+) -> Down
+where
+    F: Future<Output = Result<(), mpsc::error::SendError<Report>>>,
+{
+    let Some(authorization) = authorization else {
+        return Down::Unauthenticated("it holds characters that no token has".to_owned());
+    };
+    let channel = match connect(&endpoint).await {
+        Ok(channel) => channel,
+        Err(down) => return down,
+    };
+    if report(Event::Up).await.is_err() {
+        return Down::Closed;
+    }
+    let mut request = Request::new(ReceiverStream::new(queue));
+    request.metadata_mut().insert("authorization", authorization);
+    let mut client = FeedClient::new(channel)
+        .max_decoding_message_size(MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(MESSAGE_BYTES_MAX);
+    let mut inbound = match client.session(request).await {
+        Ok(answer) => answer.into_inner(),
+        Err(status) => return refused(&status),
+    };
+    loop {
+        let message = match inbound.message().await {
+            Ok(Some(message)) => message,
+            Ok(None) => return Down::Closed,
+            Err(status) => return refused(&status),
+        };
+        let message = match ToVerifier::try_from(message) {
+            Ok(message) => message,
+            Err(bad) => return Down::Unreadable(bad),
+        };
+        if report(Event::Heard(message)).await.is_err() {
+            return Down::Closed;
+        }
+    }
+}
+
+async fn connect(endpoint: &Endpoint) -> Result<Channel, Down> {
+    let unreachable = |why| Down::Unreachable { url: endpoint.uri().to_string(), why };
+    // The endpoint's own timeout covers the socket alone; a peer that accepts and then says nothing is this one's.
+    match tokio::time::timeout(CONNECT_TIMEOUT, endpoint.connect()).await {
+        Ok(Ok(channel)) => Ok(channel),
+        Ok(Err(error)) => Err(unreachable(deepest(&error))),
+        Err(_) => Err(unreachable(format!("no connection within {CONNECT_TIMEOUT:?}"))),
+    }
+}
+
+fn refused(status: &Status) -> Down {
+    use tonic::Code;
+    let message = status.message().to_owned();
+    match status.code() {
+        Code::Unauthenticated => Down::Unauthenticated(message),
+        Code::PermissionDenied | Code::InvalidArgument | Code::Unimplemented | Code::ResourceExhausted => {
+            Down::Refused(message)
+        }
+        code => Down::Broken(if message.is_empty() { code.to_string() } else { message }),
+    }
+}
+
+fn bearer(token: &Secret<String>) -> Option<MetadataValue<Ascii>> {
+    let text = Secret::new(format!("Bearer {}", token.expose()));
+    let mut value: MetadataValue<Ascii> = text.expose().parse().ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+fn deepest(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    cause.to_string()
+}
