@@ -1,0 +1,68 @@
+//! What an authority is told when it starts.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// Where an authority keeps its state and where it listens.
+#[derive(Debug, Clone)]
+pub struct AuthorityConfig {
+    /// The folder of the database, the root token and the lock. Made if it is not there.
+    pub data_dir: PathBuf,
+    /// The folder of the signing keys; `keys/` in the data folder unless given.
+    pub keys_dir: Option<PathBuf>,
+    /// Where the HTTP API listens.
+    pub http: SocketAddr,
+    /// Where the feed listens.
+    pub feed: SocketAddr,
+    /// Whether to listen beyond loopback although there is no TLS yet.
+    pub plaintext: bool,
+    /// How long a shutdown goes on serving, not ready any more, before it stops to listen.
+    pub drain: Duration,
+    /// Open connections of each listener, at most.
+    pub connections_max: usize,
+}
+
+impl AuthorityConfig {
+    /// The port of the HTTP API unless another is given.
+    pub const HTTP_PORT: u16 = 7400;
+    /// The port of the feed unless another is given.
+    pub const FEED_PORT: u16 = 7401;
+    /// Open connections of one listener, unless told otherwise.
+    pub const CONNECTIONS_MAX: usize = 10_000;
+
+    /// Everything as it is unless told otherwise, over this data folder.
+    #[must_use]
+    pub fn new(data_dir: impl Into<PathBuf>) -> Self {
+        let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        Self {
+            data_dir: data_dir.into(),
+            keys_dir: None,
+            http: SocketAddr::new(loopback, Self::HTTP_PORT),
+            feed: SocketAddr::new(loopback, Self::FEED_PORT),
+            plaintext: false,
+            drain: Duration::ZERO,
+            connections_max: Self::CONNECTIONS_MAX,
+        }
+    }
+
+    /// The folder of the signing keys.
+    #[must_use]
+    pub fn keys_dir(&self) -> PathBuf {
+        self.keys_dir.clone().unwrap_or_else(|| self.data_dir.join("keys"))
+    }
+
+    /// The file that the first start writes the root token to.
+    #[must_use]
+    pub fn root_token(&self) -> PathBuf {
+        root_token(&self.data_dir)
+    }
+}
+
+/// The file of the root token in a data folder.
+#[must_use]
+pub fn root_token(data_dir: &Path) -> PathBuf {
+    data_dir.join("root.token")
+}

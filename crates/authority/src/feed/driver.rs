@@ -1,0 +1,145 @@
+//! What goes on beside the streams: time, the registry, the authority's own acknowledgement.
+//!
+//! Three tasks, each in order and without catching up on anything twice. A store that cannot write delays what they do
+//! and never skips it: the registry then knows of fewer ends than there were, and receipts stay pending. Both are safe.
+
+use std::{sync::Arc, time::Duration};
+
+use jeton_feed::{authority::Input, numbers::POLL_EVERY};
+use jeton_store::{Store, StoreError};
+use jeton_types::{SessionId, StartId};
+use tokio::{
+    sync::mpsc,
+    time::{MissedTickBehavior, interval, sleep},
+};
+use tracing::{info, warn};
+
+use super::{
+    floor::{Release, Work},
+    handle::Shared,
+    signing,
+};
+
+/// Ticks between two measurements of the fleet.
+const MEASURE_EVERY: u32 = 4;
+/// How long to wait before the store is asked again.
+const RETRY_AFTER: Duration = Duration::from_millis(500);
+
+pub(super) fn spawn(
+    shared: &Arc<Shared>,
+    works: mpsc::UnboundedReceiver<Work>,
+    releases: mpsc::UnboundedReceiver<Release>,
+) {
+    shared.spawn(follow(Arc::clone(shared)));
+    shared.spawn(release(Arc::clone(shared), releases));
+    shared.spawn(work(Arc::clone(shared), works));
+}
+
+/// Feeds commits and time.
+async fn follow(shared: Arc<Shared>) {
+    let mut changed = shared.parts.store.commit_log().changed();
+    let mut ticks = interval(POLL_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut count = 0_u32;
+    let closing = shared.closing();
+    tokio::pin!(closing);
+    loop {
+        tokio::select! {
+            () = &mut closing => return,
+            // The log lives as long as the store, which the parts hold.
+            Ok(()) = changed.changed() => shared.floor().follow(),
+            _ = ticks.tick() => {
+                shared.step(Input::Tick);
+                if count.is_multiple_of(MEASURE_EVERY) {
+                    shared.measure();
+                }
+                count = count.wrapping_add(1);
+            }
+        }
+    }
+}
+
+/// Acknowledges for the authority itself (`protocol.md` 20).
+async fn release(shared: Arc<Shared>, mut releases: mpsc::UnboundedReceiver<Release>) {
+    let run = async {
+        // In order: what was begun before a later revision includes what was begun before an earlier one.
+        while let Some(Release { revision, drained }) = releases.recv().await {
+            drained.await;
+            shared.step(Input::AuthorityAcked { revision });
+        }
+    };
+    tokio::select! {
+        () = shared.closing() => {}
+        () = run => {}
+    }
+}
+
+/// Makes durable what the hub wants to be. A receipt comes after the ends that it may rest on.
+async fn work(shared: Arc<Shared>, mut works: mpsc::UnboundedReceiver<Work>) {
+    loop {
+        let next = tokio::select! {
+            biased;
+            next = works.recv() => next,
+            () = shared.closing() => return,
+        };
+        match next {
+            None => return,
+            Some(Work::Complete(facts)) => signing::begin(&shared, facts),
+            Some(Work::StartAnew) => start_anew(&shared).await,
+            Some(Work::Ended(session, kind, at)) => {
+                persist(&shared, session, || shared.parts.store.session_end(session, kind, at)).await;
+            }
+            Some(Work::Forgotten(session)) => {
+                persist(&shared, session, || shared.parts.store.session_forget(session)).await;
+            }
+        }
+    }
+}
+
+async fn persist<F>(shared: &Shared, session: SessionId, write: impl Fn() -> F)
+where
+    F: Future<Output = Result<(), StoreError>>,
+{
+    if insist(shared, "the end of a session was not recorded", write).await.is_some() {
+        shared.floor().endings.recorded(session);
+    }
+}
+
+async fn start_anew(shared: &Shared) {
+    let write = || {
+        let mut id = [0; 16];
+        shared.parts.entropy.fill(&mut id);
+        shared.parts.store.start_record(StartId::from_bytes(id))
+    };
+    if let Some(row) = insist(shared, "a new start was not recorded", write).await {
+        info!(start = %row.start, revision = %row.revision, "a new start is recorded");
+        shared.step(Input::Restarted { start: row.start });
+    }
+}
+
+/// Writes until it is written or there is no point any more.
+async fn insist<T, F>(shared: &Shared, what: &'static str, write: impl Fn() -> F) -> Option<T>
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
+    loop {
+        match write().await {
+            Ok(written) => return Some(written),
+            Err(error) if !again(shared, what, &error).await => return None,
+            Err(_) => {}
+        }
+    }
+}
+
+/// Waits a while after a failure; says whether to try again.
+async fn again(shared: &Shared, what: &'static str, error: &StoreError) -> bool {
+    warn!(%error, "{what}");
+    // A store that has stopped ends the process; one that does not know what is meant never will.
+    if matches!(error, StoreError::Stopped(_) | StoreError::NotFound(_)) {
+        return false;
+    }
+    tokio::select! {
+        () = shared.closing() => false,
+        () = sleep(RETRY_AFTER) => true,
+    }
+}

@@ -1,0 +1,153 @@
+//! Whether a hello is good (`protocol.md` 6 and 7).
+
+use jeton_feed::{
+    authority::SessionFacts,
+    message::{Hello, Refusal, Refused},
+    numbers::{PROTOCOL, PROTOCOL_OLDEST},
+};
+use jeton_lifecycle::{access, access::Action, role, token};
+use jeton_store::{
+    Store, StoreError,
+    model::{SessionRow, TokenRow},
+};
+use jeton_types::{Digest, NamespaceName, SessionId};
+use tracing::warn;
+
+use super::handle::{HubParts, Shared, facts};
+
+/// A hello that is good.
+pub(super) struct Admitted {
+    /// The protocol that both speak.
+    pub(super) protocol: u32,
+    /// The session.
+    pub(super) facts: SessionFacts,
+    /// Whether it was registered before, so that the verifier may go on from what it has.
+    pub(super) known: bool,
+    /// The token that the stream came with.
+    pub(super) token: TokenRow,
+}
+
+/// A hello that is not.
+#[derive(Debug)]
+pub(super) enum Rejected {
+    /// The session goes on as it was.
+    Refused(Refused),
+    /// The session has ended.
+    Ended,
+}
+
+/// Why a token may not hold a stream.
+#[derive(Debug)]
+pub(super) enum NotGood {
+    /// It is no active token of the built-in namespace.
+    Unauthenticated,
+    /// It may not be fed one of the namespaces.
+    Forbidden(access::Denied),
+    /// It is not known.
+    Unavailable(StoreError),
+}
+
+/// Looks the token up in a view that opens now. The caller holds a guard of the verifications under way.
+pub(super) async fn token_look(
+    parts: &HubParts,
+    digest: Digest,
+    namespaces: &[NamespaceName],
+) -> Result<TokenRow, NotGood> {
+    let found = parts.store.token_by_digest(digest).await.map_err(NotGood::Unavailable)?;
+    let (row, credential) = found.ok_or(NotGood::Unauthenticated)?;
+    let state = token::state(row.ended.is_some(), row.expires_at, parts.time.now());
+    if !row.namespace.is_built_in() || state != token::State::Active {
+        return Err(NotGood::Unauthenticated);
+    }
+    let grants = role::roles_of(&credential.scopes);
+    for namespace in namespaces {
+        let _ = access::permit(&grants, Action::Feed, Some(namespace)).map_err(NotGood::Forbidden)?;
+    }
+    Ok(row)
+}
+
+/// Whether the hello is good; its session is registered then, but not yet known to the hub if it is new. The caller has
+/// announced the look to the endings, and holds a guard of the verifications under way.
+pub(super) async fn admit(shared: &Shared, digest: Digest, hello: &Hello) -> Result<Admitted, Rejected> {
+    let store = &shared.parts.store;
+    let token = token_look(&shared.parts, digest, &hello.namespaces).await.map_err(refused_token)?;
+    let protocol = hello.protocol.min(PROTOCOL);
+    if protocol < hello.protocol_oldest || protocol < PROTOCOL_OLDEST {
+        let message = format!(
+            "this authority speaks protocols {PROTOCOL_OLDEST} to {PROTOCOL}, the verifier {} to {}: bring both to one version",
+            hello.protocol_oldest, hello.protocol
+        );
+        return Err(refused(Refusal::Protocol, message));
+    }
+    if hello.verifier.is_authority() {
+        return Err(refused(
+            Refusal::Invalid,
+            "the name `authority` is reserved: give the verifier another".to_owned(),
+        ));
+    }
+    let mut names: Vec<&NamespaceName> = hello.namespaces.iter().collect();
+    names.sort_unstable();
+    names.dedup();
+    if names.is_empty() || names.len() != hello.namespaces.len() {
+        return Err(refused(Refusal::Invalid, "a verifier serves at least one namespace, and each once".to_owned()));
+    }
+    for name in names {
+        if store.namespace(name.clone()).await.map_err(unavailable)?.is_none() {
+            return Err(refused(Refusal::UnknownNamespace, format!("there is no namespace {name}: create it first")));
+        }
+    }
+    let known = shared.floor().look(|hub, _, _| hub.session_known(hello.session).cloned());
+    let (facts, known) = match known {
+        Some(facts) => (facts, true),
+        None => (register(shared, &token, hello).await?, false),
+    };
+    let same_namespaces = facts.namespaces.len() == hello.namespaces.len()
+        && facts.namespaces.iter().all(|name| hello.namespaces.contains(name));
+    if facts.credential != token.credential || facts.verifier != hello.verifier || !same_namespaces {
+        return Err(refused(Refusal::Invalid, foreign(hello.session)));
+    }
+    Ok(Admitted { protocol, facts, known, token })
+}
+
+async fn register(shared: &Shared, token: &TokenRow, hello: &Hello) -> Result<SessionFacts, Rejected> {
+    let parts = &shared.parts;
+    let row = SessionRow {
+        session: hello.session,
+        verifier: hello.verifier.clone(),
+        credential: token.credential,
+        namespaces: hello.namespaces.clone(),
+        // Its first view opens later, so that it knows at least this.
+        opened: parts.store.commit_log().head().revision,
+        opened_at: parts.time.now(),
+        ended: None,
+    };
+    let row = parts.store.session_open(row).await.map_err(unavailable)?;
+    if row.ended.is_some() {
+        return Err(Rejected::Ended);
+    }
+    Ok(facts(row))
+}
+
+fn refused_token(why: NotGood) -> Rejected {
+    match why {
+        NotGood::Unauthenticated => refused(
+            Refusal::Unauthenticated,
+            "the token does not exist, was revoked, or expired: give the verifier another".to_owned(),
+        ),
+        NotGood::Forbidden(denied) => refused(Refusal::Forbidden, denied.to_string()),
+        NotGood::Unavailable(error) => unavailable(error),
+    }
+}
+
+fn unavailable(error: StoreError) -> Rejected {
+    warn!(%error, "a hello could not be decided");
+    refused(Refusal::Unavailable, "the authority cannot read or write its store now: try again".to_owned())
+}
+
+fn refused(why: Refusal, message: String) -> Rejected {
+    Rejected::Refused(Refused { why, message })
+}
+
+fn foreign(session: SessionId) -> String {
+    format!("session {session} is another's: its credential, name and namespaces never change")
+}

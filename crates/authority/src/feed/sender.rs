@@ -1,0 +1,195 @@
+//! What one stream sends: snapshot or resume, records, heartbeats, watermarks, in one order; grants beside them.
+//!
+//! Everything but the hub's own messages leaves through [`Sender::run`] alone, so that a watermark follows what it
+//! speaks of. The hub's messages carry no content; they may overtake, so that a long catching up costs no lease.
+
+use std::{
+    collections::VecDeque,
+    ops::ControlFlow,
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
+
+use jeton_feed::{
+    message::{ToVerifier, Welcome},
+    numbers::HEARTBEAT_EVERY,
+    record::{Head, Record},
+};
+use jeton_store::{Store, model::SnapshotItem};
+use jeton_types::{NamespaceName, Revision, UnixTime};
+use tokio::{
+    sync::mpsc,
+    time::{MissedTickBehavior, interval},
+};
+use tracing::warn;
+
+use super::{handle::Shared, outgoing::Outgoing, stream::End};
+
+/// Records that are fetched at once.
+const BATCH: usize = 256;
+/// Pieces of a snapshot that wait between the store and the stream.
+const PIECES_MAX: usize = 2;
+/// Records whose acknowledgement is measured, at most.
+const UNACKED_MAX: usize = 4_096;
+
+/// See the module.
+pub(super) struct Sender<'a> {
+    pub(super) shared: &'a Shared,
+    pub(super) out: &'a Outgoing,
+    /// What the hub wants sent.
+    pub(super) control: &'a mut mpsc::Receiver<ToVerifier>,
+    /// The watermark requests of the verifier.
+    pub(super) asks: mpsc::Receiver<u64>,
+    pub(super) namespaces: &'a [NamespaceName],
+    pub(super) unacked: &'a Unacked,
+}
+
+impl Sender<'_> {
+    /// Sends until something ends it.
+    pub(super) async fn run(mut self, protocol: u32, resume: Option<Revision>) -> End {
+        match self.follow(protocol, resume).await {
+            Ok(never) => match never {},
+            Err(end) => end,
+        }
+    }
+
+    async fn follow(&mut self, protocol: u32, resume: Option<Revision>) -> Result<std::convert::Infallible, End> {
+        let log = self.shared.parts.store.commit_log();
+        let mut changed = log.changed();
+        let authority_time = self.shared.parts.time.now();
+        self.out.send(ToVerifier::Welcome(Welcome { protocol, resume, head: log.head(), authority_time })).await?;
+        let mut sent = match resume {
+            Some(resume) => resume,
+            None => self.snapshot().await?,
+        };
+        let mut heartbeats = interval(HEARTBEAT_EVERY);
+        heartbeats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut asked, mut heartbeat_due) = (Vec::new(), false);
+        loop {
+            while let Ok(request) = self.asks.try_recv() {
+                asked.push(request);
+            }
+            changed.mark_unchanged();
+            // Read after the requests above arrived: what had been answered by then is in it.
+            let head = log.head();
+            sent = self.catch_up(sent, &head).await?;
+            for request in asked.drain(..) {
+                self.send(ToVerifier::Watermark { request, watermark: sent }).await?;
+            }
+            if std::mem::take(&mut heartbeat_due) {
+                let authority_time = self.shared.parts.time.now();
+                self.send(ToVerifier::Heartbeat { watermark: sent, authority_time, head }).await?;
+            }
+            tokio::select! {
+                biased;
+                Some(message) = self.control.recv() => self.out.send(message).await?,
+                Some(request) = self.asks.recv() => asked.push(request),
+                // The log lives as long as the store.
+                Ok(()) = changed.changed() => {}
+                _ = heartbeats.tick() => heartbeat_due = true,
+            }
+        }
+    }
+
+    /// Sends what is above `sent` up to the head, of the session's namespaces; answers how far that is.
+    async fn catch_up(&mut self, mut sent: Revision, head: &Head) -> Result<Revision, End> {
+        while sent < head.revision {
+            let records = self.records(sent, head.revision).await?;
+            if records.is_empty() {
+                break;
+            }
+            for record in records {
+                sent = record.revision;
+                if self.namespaces.contains(&record.namespace) {
+                    self.unacked.sent(&record);
+                    self.send(ToVerifier::Record(Record::clone(&record))).await?;
+                }
+            }
+        }
+        Ok(sent.max(head.revision))
+    }
+
+    async fn records(&self, after: Revision, upto: Revision) -> Result<Vec<Arc<Record>>, End> {
+        let store = &self.shared.parts.store;
+        if let Some(records) = store.commit_log().after(after, BATCH) {
+            return Ok(records);
+        }
+        let records = store.records(after, upto, BATCH).await.map_err(|error| {
+            warn!(%error, "records could not be read for a verifier");
+            End::Unavailable
+        })?;
+        Ok(records.into_iter().map(Arc::new).collect())
+    }
+
+    /// Sends everything that is enforced, from one view that opens now: after the stream was registered, so that it
+    /// is never older than anything that was sent to this session (`protocol.md` 23).
+    async fn snapshot(&mut self) -> Result<Revision, End> {
+        let began = Instant::now();
+        let (pieces, mut waiting) = mpsc::channel::<SnapshotItem>(PIECES_MAX);
+        // The store reads on a thread that may block. It gives up when the receiver is gone, at the latest when the
+        // verifier has taken nothing for too long.
+        let hand_over = move |piece| match pieces.blocking_send(piece) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(_) => ControlFlow::Break(()),
+        };
+        let shared = self.shared;
+        let reading = shared.parts.store.snapshot(self.namespaces.to_vec(), hand_over);
+        let sending = async {
+            while let Some(piece) = waiting.recv().await {
+                let message = match piece {
+                    SnapshotItem::Begin { at } => ToVerifier::SnapshotBegin { at },
+                    SnapshotItem::Rows { namespace, policy, rows } => {
+                        ToVerifier::SnapshotRows { namespace, policy, rows }
+                    }
+                };
+                if let Err(end) = self.send(message).await {
+                    waiting.close();
+                    return Err(end);
+                }
+            }
+            Ok(())
+        };
+        let (read, was_sent) = tokio::join!(reading, sending);
+        was_sent?;
+        let at = match read {
+            Ok(Some(at)) => at,
+            Ok(None) => return Err(End::Closed),
+            Err(error) => {
+                warn!(%error, "a snapshot could not be read");
+                return Err(End::Unavailable);
+            }
+        };
+        self.send(ToVerifier::SnapshotEnd { at }).await?;
+        self.shared.parts.metrics.snapshot_observe(began.elapsed());
+        Ok(at)
+    }
+
+    /// Sends one message of the ordered ones, after whatever the hub wants sent.
+    async fn send(&mut self, message: ToVerifier) -> Result<(), End> {
+        while let Ok(first) = self.control.try_recv() {
+            self.out.send(first).await?;
+        }
+        self.out.send(message).await
+    }
+}
+
+/// The records that a stream was sent and did not acknowledge, with when they were committed: to measure propagation.
+#[derive(Debug, Default)]
+pub(super) struct Unacked(Mutex<VecDeque<(Revision, UnixTime)>>);
+
+impl Unacked {
+    fn sent(&self, record: &Record) {
+        let mut unacked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if unacked.len() >= UNACKED_MAX {
+            unacked.pop_front();
+        }
+        unacked.push_back((record.revision, record.committed_at));
+    }
+
+    /// Takes those out that are acknowledged now, and answers when they were committed.
+    pub(super) fn acked(&self, revision: Revision) -> Vec<UnixTime> {
+        let mut unacked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = unacked.partition_point(|(sent, _)| *sent <= revision);
+        unacked.drain(..count).map(|(_, committed_at)| committed_at).collect()
+    }
+}

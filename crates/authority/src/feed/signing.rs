@@ -1,0 +1,100 @@
+//! From a complete receipt to one that may be told: signed, durable, then told (`protocol.md` 19).
+
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use jeton_feed::{
+    authority::{Hub, Input, ReceiptFacts},
+    record::Change,
+};
+use jeton_store::{Store, StoreError, model::StoredReceipt};
+use jeton_types::{Revision, RevocationId, TokenId};
+use tracing::{info, warn};
+
+use super::handle::Shared;
+use crate::{
+    keys::KeyError,
+    receipt::{self, Background},
+};
+
+/// The receipts that are being signed and stored. The hub repeats those that take long, and forgets none before it is
+/// told that they are stored.
+#[derive(Debug, Default)]
+pub(super) struct Signing(Mutex<HashSet<RevocationId>>);
+
+impl Signing {
+    fn begin(&self, revocation: RevocationId) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(revocation)
+    }
+
+    fn end(&self, revocation: RevocationId) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&revocation);
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum SigningError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    #[error("the evidence cannot be written as JSON")]
+    Json(#[from] serde_json::Error),
+    #[error("the hub called a receipt complete that is not")]
+    Incomplete,
+}
+
+/// Begins to sign and store a receipt, unless that is under way.
+pub(super) fn begin(shared: &Arc<Shared>, facts: ReceiptFacts) {
+    let revocation = facts.revocation;
+    if !shared.signing.begin(revocation) {
+        return;
+    }
+    let task = Arc::clone(shared);
+    shared.spawn(async move {
+        let stored = sign_and_store(&task, &facts).await;
+        task.signing.end(revocation);
+        match stored {
+            Ok(stored) => {
+                task.step(Input::ReceiptStored { revocation });
+                task.parts.metrics.receipt_observe(stored.completed_at.since(facts.committed_at));
+                task.told(revocation);
+                info!(%revocation, namespace = %facts.namespace, revision = %facts.revision, "receipt complete");
+            }
+            // The hub comes back with it.
+            Err(error) => warn!(%revocation, %error, "a complete receipt was not stored"),
+        }
+    });
+}
+
+async fn sign_and_store(shared: &Arc<Shared>, facts: &ReceiptFacts) -> Result<StoredReceipt, SigningError> {
+    let tokens = tokens(shared, facts.revision).await?;
+    let (freshness, start) = {
+        let mut floor = shared.floor();
+        (floor.freshness_longest(&facts.namespace, facts.revision), floor.look(|hub: &Hub, _, _| hub.start()))
+    };
+    let background = Background { freshness, start, tokens, signed_at: shared.parts.time.now() };
+    let payload = receipt::payload(facts, background).ok_or(SigningError::Incomplete)?;
+    let receipt = StoredReceipt {
+        completed_at: payload.completed_at.0,
+        evidence: serde_json::to_string(&payload.verifiers)?,
+        jws: shared.parts.keys.sign(&payload)?,
+    };
+    Ok(shared.parts.store.receipt_store(facts.revocation, receipt).await?)
+}
+
+/// The tokens that a record ended.
+async fn tokens(shared: &Shared, revision: Revision) -> Result<Vec<TokenId>, StoreError> {
+    let before = Revision::new(revision.get().saturating_sub(1)).unwrap_or_default();
+    let records = shared.parts.store.records(before, revision, 1).await?;
+    let changes = records.into_iter().flat_map(|record| record.changes);
+    let ends = changes.filter_map(|change| match change {
+        Change::End { token, .. } => Some(token),
+        Change::Policy(_) | Change::Token(_) | Change::Deadline { .. } | Change::Start(_) | Change::Unknown { .. } => {
+            None
+        }
+    });
+    Ok(ends.collect())
+}

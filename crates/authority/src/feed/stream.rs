@@ -1,0 +1,292 @@
+//! One stream of one session, from its hello to its end. Its end ends no session.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use jeton_feed::{
+    authority::{Input, StreamId},
+    message::{Hello, ToAuthority, ToVerifier},
+};
+use jeton_proto::{BadMessage, wire};
+use jeton_store::Store;
+use jeton_types::{Digest, NamespaceName, Revision, SessionId};
+use tokio::{sync::mpsc, time::timeout};
+use tonic::{Status, Streaming};
+use tracing::{debug, info, warn};
+
+use super::{
+    floor::{Control, Opening},
+    handle::Shared,
+    hello::{Admitted, NotGood, Rejected, admit, token_look},
+    outgoing::Outgoing,
+    sender::{Sender, Unacked},
+};
+
+/// How long a stream may take to say who it is.
+const HELLO_WAIT: Duration = Duration::from_secs(5);
+/// Watermark requests that may wait. A verifier has one under way at a time.
+const ASKS_MAX: usize = 32;
+
+/// Why a stream ends.
+#[derive(Debug)]
+pub(super) enum End {
+    /// The other side went away, or was told why in a message.
+    Closed,
+    /// The hub cut it: another stream of the session is newer, or its token ended.
+    Cut,
+    /// It took nothing for too long.
+    Stalled,
+    /// No hello came.
+    Silent,
+    /// It broke a rule of form.
+    Bad(BadMessage),
+    /// A second hello came.
+    Twice,
+    /// The store could not be read.
+    Unavailable,
+    /// The authority shuts down.
+    Closing,
+}
+
+impl End {
+    /// What the transport is told; nothing if all is said.
+    pub(super) fn status(&self) -> Option<Status> {
+        match self {
+            Self::Closed => None,
+            Self::Cut => Some(Status::aborted(self.to_string())),
+            Self::Stalled | Self::Silent => Some(Status::deadline_exceeded(self.to_string())),
+            Self::Bad(_) | Self::Twice => Some(Status::invalid_argument(self.to_string())),
+            Self::Unavailable | Self::Closing => Some(Status::unavailable(self.to_string())),
+        }
+    }
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed => f.write_str("closed"),
+            Self::Cut => f.write_str("cut: a newer stream took its place, or its token ended"),
+            Self::Stalled => f.write_str("cut: nothing was taken from it for too long"),
+            Self::Silent => f.write_str("no hello came in time"),
+            Self::Bad(bad) => bad.fmt(f),
+            Self::Twice => f.write_str("a stream has one hello"),
+            Self::Unavailable => f.write_str("the authority cannot read its store now: try again"),
+            Self::Closing => f.write_str("the authority shuts down: try again"),
+        }
+    }
+}
+
+/// Serves a stream until it ends.
+pub(super) async fn run(
+    shared: Arc<Shared>,
+    digest: Digest,
+    mut incoming: Streaming<wire::ToAuthority>,
+    out: Outgoing,
+) {
+    let end = tokio::select! {
+        biased;
+        () = shared.closing() => End::Closing,
+        end = serve(&shared, digest, &mut incoming, &out) => end,
+    };
+    out.end(&end);
+}
+
+async fn serve(
+    shared: &Arc<Shared>,
+    digest: Digest,
+    incoming: &mut Streaming<wire::ToAuthority>,
+    out: &Outgoing,
+) -> End {
+    let hello = match timeout(HELLO_WAIT, next(incoming)).await {
+        Err(_) => return End::Silent,
+        Ok(Err(end)) => return end,
+        Ok(Ok(ToAuthority::Hello(hello))) => hello,
+        Ok(Ok(_)) => return End::Bad(BadMessage { what: "hello", why: "a stream begins with its hello" }),
+    };
+    // Until the stream is registered its hello is a verification under way (`protocol.md` 7): whoever ends the token
+    // waits for it, and then finds the stream.
+    let verification = shared.parts.inflight.begin();
+    let looking = Looking::begin(shared, hello.session);
+    let admitted = match admit(shared, digest, &hello).await {
+        Ok(admitted) => admitted,
+        Err(rejected) => {
+            drop((looking, verification));
+            return reject(out, &hello, rejected).await;
+        }
+    };
+    let stream = Registered { shared, stream: shared.stream_number() };
+    let resume = resume(shared, &hello, &admitted);
+    let Admitted { protocol, facts, token, .. } = admitted;
+    let mut control = shared.floor().stream_open(Opening {
+        facts,
+        stream: stream.stream,
+        epoch: hello.epoch,
+        token: token.id,
+        resume,
+    });
+    drop((looking, verification));
+    info!(session = %hello.session, verifier = %hello.verifier, stream = stream.stream.0, resume = ?resume, "stream opened");
+    let open = Open { shared, hello: &hello, digest, stream: stream.stream, unacked: Unacked::default() };
+    let end = open.run(incoming, out, &mut control, protocol, resume).await;
+    info!(session = %hello.session, verifier = %hello.verifier, stream = stream.stream.0, %end, "stream ended");
+    end
+}
+
+async fn reject(out: &Outgoing, hello: &Hello, rejected: Rejected) -> End {
+    let message = match rejected {
+        Rejected::Refused(refused) => {
+            warn!(session = %hello.session, verifier = %hello.verifier, why = ?refused.why, message = %refused.message, "hello refused");
+            ToVerifier::Refused(refused)
+        }
+        Rejected::Ended => {
+            debug!(session = %hello.session, verifier = %hello.verifier, "hello of a session that has ended");
+            ToVerifier::Ended
+        }
+    };
+    match out.send(message).await {
+        Ok(()) => End::Closed,
+        Err(end) => end,
+    }
+}
+
+/// Where the verifier may go on: a session that was registered before, from a state that its own snapshot began.
+fn resume(shared: &Shared, hello: &Hello, admitted: &Admitted) -> Option<Revision> {
+    let head = shared.parts.store.commit_log().head().revision;
+    // One that is new here has no lease yet, and gets its first view after it was registered. With older state it would
+    // be counted among those that know all up to their registration, and does not.
+    hello.resume.filter(|resume| admitted.known && *resume >= admitted.facts.opened && *resume <= head)
+}
+
+async fn next(incoming: &mut Streaming<wire::ToAuthority>) -> Result<ToAuthority, End> {
+    match incoming.message().await {
+        Ok(Some(message)) => message.try_into().map_err(End::Bad),
+        Ok(None) => Err(End::Closed),
+        Err(status) => {
+            debug!(%status, "stream broken");
+            Err(End::Closed)
+        }
+    }
+}
+
+/// A registered stream and what it is for.
+struct Open<'a> {
+    shared: &'a Arc<Shared>,
+    hello: &'a Hello,
+    digest: Digest,
+    stream: StreamId,
+    unacked: Unacked,
+}
+
+impl Open<'_> {
+    async fn run(
+        &self,
+        incoming: &mut Streaming<wire::ToAuthority>,
+        out: &Outgoing,
+        control: &mut Control,
+        protocol: u32,
+        resume: Option<Revision>,
+    ) -> End {
+        let (ask, asks) = mpsc::channel(ASKS_MAX);
+        let sender = Sender {
+            shared: self.shared,
+            out,
+            control: &mut control.messages,
+            asks,
+            namespaces: self.namespaces(),
+            unacked: &self.unacked,
+        };
+        let end = tokio::select! {
+            biased;
+            () = control.cut.notified() => End::Cut,
+            // Before the way out, which notices sooner that the verifier is gone: its goodbye may still be waiting.
+            end = self.receive(incoming, ask) => end,
+            end = sender.run(protocol, resume) => end,
+        };
+        // What the hub wanted sent before the cut: `end` or `ended`.
+        while let Ok(message) = control.messages.try_recv() {
+            out.send_now(message);
+        }
+        end
+    }
+
+    async fn receive(&self, incoming: &mut Streaming<wire::ToAuthority>, ask: mpsc::Sender<u64>) -> End {
+        loop {
+            let message = match next(incoming).await {
+                Ok(message) => message,
+                Err(end) => return end,
+            };
+            match message {
+                ToAuthority::Hello(_) => return End::Twice,
+                ToAuthority::Ack { revision } => self.acked(revision),
+                ToAuthority::Renew { request } => self.renew(request).await,
+                ToAuthority::Ask { request } => {
+                    if ask.send(request).await.is_err() {
+                        return End::Closed;
+                    }
+                }
+                ToAuthority::Goodbye => {
+                    info!(session = %self.hello.session, verifier = %self.hello.verifier, "goodbye");
+                    self.shared.step(Input::Goodbye { stream: self.stream });
+                }
+            }
+        }
+    }
+
+    fn acked(&self, revision: Revision) {
+        self.shared.step(Input::Ack { stream: self.stream, revision });
+        let now = self.shared.parts.time.now();
+        for committed_at in self.unacked.acked(revision) {
+            self.shared.parts.metrics.propagation_observe(&self.hello.verifier, now.since(committed_at));
+        }
+    }
+
+    /// Each grant looks at the stream's token (`protocol.md` 9), in a view that opens after the request came.
+    async fn renew(&self, request: u64) {
+        let verification = self.shared.parts.inflight.begin();
+        let token_good = match token_look(&self.shared.parts, self.digest, self.namespaces()).await {
+            Ok(_) => true,
+            Err(NotGood::Unauthenticated | NotGood::Forbidden(_)) => false,
+            Err(NotGood::Unavailable(error)) => {
+                // Neither good nor bad: no lease, and no end. The verifier asks again.
+                warn!(%error, session = %self.hello.session, "a renewal could not be decided");
+                return;
+            }
+        };
+        self.shared.step(Input::Renew { stream: self.stream, request, token_good });
+        drop(verification);
+    }
+
+    fn namespaces(&self) -> &[NamespaceName] {
+        &self.hello.namespaces
+    }
+}
+
+/// Tells the hub that a stream is gone, however it went.
+struct Registered<'a> {
+    shared: &'a Arc<Shared>,
+    stream: StreamId,
+}
+
+impl Drop for Registered<'_> {
+    fn drop(&mut self) {
+        self.shared.floor().stream_close(self.stream);
+    }
+}
+
+/// A hello that looks its session up.
+struct Looking<'a> {
+    shared: &'a Arc<Shared>,
+    session: SessionId,
+}
+
+impl<'a> Looking<'a> {
+    fn begin(shared: &'a Arc<Shared>, session: SessionId) -> Self {
+        shared.floor().endings.look(session);
+        Self { shared, session }
+    }
+}
+
+impl Drop for Looking<'_> {
+    fn drop(&mut self) {
+        self.shared.floor().endings.looked(self.session);
+    }
+}

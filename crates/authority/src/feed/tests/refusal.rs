@@ -1,0 +1,73 @@
+//! Hellos and streams that are turned away. None of them changes anything.
+
+use jeton_feed::message::{Hello, Refusal, ToAuthority, ToVerifier};
+use jeton_types::{Freshness, NamespaceName, Prefix, Revision, token::mint};
+use tonic::Code;
+
+use super::world::{World, hello};
+
+fn names(names: &[&str]) -> Vec<NamespaceName> {
+    names.iter().map(|name| name.parse().unwrap()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refused_by_reason() {
+    let world = World::new().await;
+    world.namespace("other", Freshness::Strict).await;
+    let token = world.token("edge").await;
+    let admin = world.issue("jeton", "boss", "admin@*").await.secret;
+    let stranger = mint(&Prefix::built_in(), Revision::new(5).unwrap(), [7; 24]).text;
+    let auditor = world.issue("jeton", "auditor", "auditor@acme").await.secret;
+    let (mut live, _) = world.live(&token, hello(1, 1)).await;
+    let cases = [
+        (&stranger, hello(2, 1), Refusal::Unauthenticated),
+        (&auditor, hello(2, 1), Refusal::Forbidden),
+        (&token, Hello { namespaces: names(&["acme", "other"]), ..hello(2, 1) }, Refusal::Forbidden),
+        (&admin, Hello { namespaces: names(&["jeton"]), ..hello(2, 1) }, Refusal::Forbidden),
+        (&admin, Hello { namespaces: names(&["acme", "nowhere"]), ..hello(2, 1) }, Refusal::UnknownNamespace),
+        (&token, Hello { protocol_oldest: 2, protocol: 3, ..hello(2, 1) }, Refusal::Protocol),
+        (&token, Hello { protocol_oldest: 0, protocol: 0, ..hello(2, 1) }, Refusal::Protocol),
+        (&token, Hello { verifier: "authority".parse().unwrap(), ..hello(2, 1) }, Refusal::Invalid),
+        // The session of another credential, or with another name or other namespaces.
+        (&admin, hello(1, 9), Refusal::Invalid),
+        (&token, Hello { verifier: "edge-2".parse().unwrap(), ..hello(1, 9) }, Refusal::Invalid),
+    ];
+    for (token, hello, why) in cases {
+        let mut stream = world.dial(token).await.unwrap();
+        stream.send(ToAuthority::Hello(hello)).await;
+        match stream.try_next().await.unwrap() {
+            Some(ToVerifier::Refused(refused)) => {
+                assert_eq!(refused.why, why, "{}", refused.message);
+                assert!(!refused.message.is_empty());
+            }
+            other => panic!("{other:?} instead of {why:?}"),
+        }
+        assert!(stream.ended().await.is_none());
+    }
+    assert_eq!(world.hub.sessions().len(), 1, "none is registered");
+    live.lease(2).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_token_there_is_no_stream() {
+    let world = World::new().await;
+    let foreign = mint(&"acme_live".parse().unwrap(), Revision::new(5).unwrap(), [7; 24]).text;
+    let foreign = format!("Bearer {}", foreign.expose());
+    for authorization in [None, Some("Bearer x"), Some("Basic eDp5"), Some(foreign.as_str())] {
+        let status = world.dial_as(authorization).await.map(|_| ()).unwrap_err();
+        assert_eq!(status.code(), Code::Unauthenticated, "{authorization:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_begins_with_one_hello() {
+    let world = World::new().await;
+    let token = world.token("edge").await;
+    let mut stream = world.dial(&token).await.unwrap();
+    stream.send(ToAuthority::Renew { request: 1 }).await;
+    assert_eq!(stream.ended().await.map(|status| status.code()), Some(Code::InvalidArgument));
+    let (mut stream, _) = world.live(&token, hello(1, 1)).await;
+    stream.send(ToAuthority::Hello(hello(1, 2))).await;
+    assert_eq!(stream.ended().await.map(|status| status.code()), Some(Code::InvalidArgument));
+    assert_eq!(world.hub.sessions().len(), 1, "the session goes on");
+}

@@ -1,0 +1,223 @@
+//! Revocations and their receipts.
+
+use std::time::Duration;
+
+use axum::{Extension, extract::State, response::Response};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use jeton_api::{
+    page::Page,
+    problem::Code,
+    revocation::{ReceiptView, RevocationView, RevokeRequest, SelectorRequest, Wait, listed},
+};
+use jeton_feed::record::Change;
+use jeton_host::serve::Permit;
+use jeton_lifecycle::Action;
+use jeton_store::{
+    Store,
+    model::{RevocationRow, RevokeNew, Selector},
+};
+use jeton_types::{NamespaceName, Revision, RevocationId, Secret, TokenId, token::parse};
+use serde::Deserialize;
+
+use super::{
+    answer,
+    asked::{Asked, Named, Part},
+    failure::Failure,
+    payload::Payload,
+};
+use crate::{access::Access, core::Core, receipt};
+
+const JOSE: &str = "application/jose";
+/// Revocations that are read at once.
+const LOOK_MAX: usize = 500;
+/// Revocations that one request looks at, most of which may be of namespaces that the caller may not read; then the
+/// page ends early.
+const LOOKED_AT_MAX: usize = 10_000;
+
+/// Which revocations are asked for.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RevocationQuery {
+    namespace: Option<NamespaceName>,
+    after: Option<String>,
+    limit: Option<usize>,
+}
+
+/// Ends tokens, for good. With `wait: complete` the answer waits for the receipt; where that takes too long the answer
+/// is the same but for a pending receipt, since what was asked for has been done.
+pub(crate) async fn create(
+    State(core): State<Core>,
+    mut access: Access,
+    Named(namespace): Named<NamespaceName>,
+    permit: Option<Extension<Permit>>,
+    payload: Payload,
+) -> Result<Response, Failure> {
+    access.permit_change(Action::Revoke, &namespace)?;
+    let request: RevokeRequest = payload.json(&mut access).await?;
+    let timeout = request.timeout();
+    let new = RevokeNew {
+        selector: selector(request.selector)?,
+        namespace: Some(namespace),
+        reason: request.reason.map(|reason| reason.as_str().to_owned()),
+    };
+    let revoked = core.store.revocation_create(access.into_caller(), new).await?;
+    if request.wait == Wait::Complete {
+        if let Some(Extension(permit)) = permit {
+            // Who waits must not keep out who works.
+            permit.release();
+        }
+        wait(&core, revoked.revocation.id, timeout).await;
+    }
+    let location = format!("/v1/revocations/{}", revoked.revocation.id);
+    let view = view(&core, revoked.revocation).await?;
+    Ok(if revoked.fresh { answer::created(&location, &view) } else { answer::ok(&view) })
+}
+
+/// Those of the namespaces that the caller may read, oldest first.
+pub(crate) async fn list(
+    State(core): State<Core>,
+    access: Access,
+    Asked(query): Asked<RevocationQuery>,
+) -> Result<Response, Failure> {
+    match &query.namespace {
+        Some(namespace) => access.permit(Action::RevocationRead, Some(namespace))?,
+        None => access.permit_somewhere(Action::RevocationRead)?,
+    }
+    let part: Part<RevocationId> = Part::parse(query.after.as_deref(), query.limit)?;
+    let wanted = |row: &RevocationRow| match &query.namespace {
+        Some(namespace) => row.namespace == *namespace,
+        None => access.may(Action::RevocationRead, &row.namespace),
+    };
+    let mut after = part.after;
+    let mut items = Vec::new();
+    let mut looked_at = 0;
+    let next = loop {
+        let rows = core.store.revocations(after, LOOK_MAX).await?;
+        let last_of_all = rows.len() < LOOK_MAX;
+        looked_at += rows.len();
+        let mut wanted = rows.iter().filter(|row| wanted(row));
+        let room = part.limit - items.len();
+        let taken: Vec<RevocationRow> = wanted.by_ref().take(room).cloned().collect();
+        let more = wanted.next().is_some();
+        after = if more { taken.last().map(|row| row.id).or(after) } else { rows.last().map(|row| row.id).or(after) };
+        for row in taken {
+            items.push(view(&core, row).await?);
+        }
+        if more || (!last_of_all && looked_at >= LOOKED_AT_MAX) {
+            break after.map(|id| id.to_string());
+        }
+        if last_of_all {
+            break None;
+        }
+    };
+    Ok(answer::ok(&Page { items, next }))
+}
+
+pub(crate) async fn show(
+    State(core): State<Core>,
+    access: Access,
+    Named(id): Named<RevocationId>,
+) -> Result<Response, Failure> {
+    let row = find(&core, &access, id).await?;
+    Ok(answer::ok(&view(&core, row).await?))
+}
+
+/// The receipt: as JSON, or signed, as a JWS, to whoever accepts `application/jose`.
+pub(crate) async fn receipt(
+    State(core): State<Core>,
+    access: Access,
+    Named(id): Named<RevocationId>,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    let row = find(&core, &access, id).await?;
+    if !accepts_jose(&headers) {
+        return Ok(answer::ok(&receipt_view(&core, &row).await?));
+    }
+    match row.receipt {
+        Some(stored) => Ok(answer::document(StatusCode::OK, HeaderValue::from_static(JOSE), stored.jws)),
+        None => Err(Failure::new(
+            Code::ReceiptPending,
+            "only a complete receipt is signed; ask for it as JSON to see who is waited for, and until when",
+        )),
+    }
+}
+
+async fn find(core: &Core, access: &Access, id: RevocationId) -> Result<RevocationRow, Failure> {
+    let absent = || Failure::absent("revocation");
+    let row = core.store.revocation(id).await?.ok_or_else(absent)?;
+    access.permit_id(Action::RevocationRead, &row.namespace, absent)?;
+    Ok(row)
+}
+
+fn selector(request: SelectorRequest) -> Result<Selector, Failure> {
+    match request {
+        SelectorRequest::Credential(credential) => Ok(Selector::Credential(credential)),
+        SelectorRequest::TokenId(token) => Ok(Selector::Token(token)),
+        SelectorRequest::Secret(text) => secret(&text.0),
+    }
+}
+
+fn secret(text: &Secret<String>) -> Result<Selector, Failure> {
+    let malformed = || Failure::new(Code::InvalidRequest, "the secret is not a token: its form or checksum is wrong");
+    let parsed = parse(text.expose().as_bytes()).map_err(|_| malformed())?;
+    let prefix = parsed.prefix.parse().map_err(|_| malformed())?;
+    Ok(Selector::Secret { digest: parsed.digest, prefix })
+}
+
+/// Waits until the receipt is complete and stored, the time is over, or the process stops.
+async fn wait(core: &Core, id: RevocationId, timeout: Duration) {
+    tokio::select! {
+        _ = core.hub.wait_complete(id, timeout) => {}
+        () = core.stopping() => {}
+    }
+}
+
+fn accepts_jose(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    values
+        .flat_map(|value| value.split(','))
+        .any(|range| range.split(';').next().is_some_and(|essence| essence.trim().eq_ignore_ascii_case(JOSE)))
+}
+
+async fn view(core: &Core, row: RevocationRow) -> Result<RevocationView, Failure> {
+    let (tokens, tokens_omitted) = listed(&ended_by(core, &row).await?);
+    Ok(RevocationView {
+        id: row.id,
+        revision: row.revision,
+        count: row.count,
+        tokens,
+        tokens_omitted,
+        committed_at: row.committed_at.into(),
+        receipt: receipt_view(core, &row).await?,
+        namespace: row.namespace,
+        reason: row.reason,
+    })
+}
+
+/// The tokens that a revocation ended, as its record has them.
+async fn ended_by(core: &Core, row: &RevocationRow) -> Result<Vec<TokenId>, Failure> {
+    let before = Revision::new(row.revision.get().saturating_sub(1)).unwrap_or_default();
+    let records = core.store.records(before, row.revision, 1).await?;
+    let changes = records.into_iter().flat_map(|record| record.changes);
+    let ends = changes.filter_map(|change| match change {
+        Change::End { token, .. } => Some(token),
+        _ => None,
+    });
+    Ok(ends.collect())
+}
+
+/// The receipt as it stands. It is complete from the moment it is stored, not before: nothing is told that a crash
+/// could take back.
+async fn receipt_view(core: &Core, row: &RevocationRow) -> Result<ReceiptView, Failure> {
+    if let Some(stored) = &row.receipt {
+        return receipt::complete_view(stored).map_err(|error| Failure::internal(&error));
+    }
+    if let Some(facts) = core.hub.receipt(row.id) {
+        return Ok(receipt::pending_view(&facts));
+    }
+    // What the hub does not know any more has been stored since the row was read.
+    let stored = core.store.revocation(row.id).await?.and_then(|row| row.receipt);
+    let stored =
+        stored.ok_or_else(|| Failure::internal(&"a revocation has no receipt, neither complete nor pending"))?;
+    receipt::complete_view(&stored).map_err(|error| Failure::internal(&error))
+}

@@ -1,0 +1,106 @@
+//! What the authority itself says of a token: for callers that hold no replica, and for people.
+
+use axum::{extract::State, response::Response};
+use jeton_api::verify::{self, VerdictCode, VerdictView, VerifyRequest};
+use jeton_lifecycle::Action;
+use jeton_store::{
+    Store,
+    model::{CredentialRow, TokenRow},
+};
+use jeton_types::{Revision, ScopeSet, UnixTime, token::parse};
+use jeton_verifier::{Code, Required, Source, decide};
+
+use super::{answer, failure::Failure, payload::Payload};
+use crate::{access::Access, core::Core};
+
+/// Answers for the namespaces in which the caller may verify; a token of any other is as unknown to him as one that
+/// does not exist.
+pub(crate) async fn verify(
+    State(core): State<Core>,
+    mut access: Access,
+    payload: Payload,
+) -> Result<Response, Failure> {
+    access.permit_somewhere(Action::Verify)?;
+    let request: VerifyRequest = payload.json(&mut access).await?;
+    // From here until the answer is made this counts as a verification under way, of both tokens: the authority
+    // acknowledges a revocation only once it is over (`protocol.md` 20).
+    let access = access.again(&core).await?;
+    let revision = core.store.commit_log().head().revision;
+    let found = match parse(request.token.0.expose().as_bytes()) {
+        Err(_) => Err(Code::Malformed),
+        Ok(parsed) => {
+            let found = core.store.token_by_digest(parsed.digest).await?;
+            let found = found.filter(|(token, _)| access.may(Action::Verify, &token.namespace));
+            match found {
+                Some(found) if prefix_of(&core, &found.0).await?.as_deref() == Some(parsed.prefix) => Ok(found),
+                _ => Err(Code::Unknown),
+            }
+        }
+    };
+    let now = core.time.now();
+    let view = match found {
+        Err(code) => refused(code, revision, now),
+        Ok((token, credential)) => decided(&token, credential, request.scopes, revision, now),
+    };
+    core.metrics.verification_count(view.code.as_str(), Source::Authority.as_str());
+    Ok(answer::ok(&view))
+}
+
+/// The digest is of the body alone, so a foreign prefix before a good body would be found.
+async fn prefix_of(core: &Core, token: &TokenRow) -> Result<Option<String>, Failure> {
+    let namespace = core.store.namespace(token.namespace.clone()).await?;
+    Ok(namespace.map(|namespace| namespace.prefix.as_str().to_owned()))
+}
+
+fn decided(
+    token: &TokenRow,
+    credential: CredentialRow,
+    scopes: ScopeSet,
+    revision: Revision,
+    now: UnixTime,
+) -> VerdictView {
+    let code = decide(&token.entry(&credential), &Required { scopes }, now);
+    VerdictView {
+        valid: code == Code::Valid,
+        namespace: Some(credential.namespace),
+        token_id: Some(token.id),
+        credential_id: Some(credential.id),
+        subject: credential.subject,
+        scopes: credential.scopes,
+        expires_at: token.expires_at.map(Into::into),
+        ..refused(code, revision, now)
+    }
+}
+
+fn refused(code: Code, revision: Revision, now: UnixTime) -> VerdictView {
+    VerdictView {
+        valid: false,
+        code: word(code),
+        namespace: None,
+        token_id: None,
+        credential_id: None,
+        subject: None,
+        scopes: ScopeSet::default(),
+        expires_at: None,
+        revision,
+        as_of: now.into(),
+        not_after: None,
+        source: verify::Source::Authority,
+    }
+}
+
+const fn word(code: Code) -> VerdictCode {
+    match code {
+        Code::Valid => VerdictCode::Valid,
+        Code::Malformed => VerdictCode::Malformed,
+        Code::Unknown => VerdictCode::Unknown,
+        Code::Revoked => VerdictCode::Revoked,
+        Code::Expired => VerdictCode::Expired,
+        Code::NotYetValid => VerdictCode::NotYetValid,
+        Code::Disabled => VerdictCode::Disabled,
+        Code::InsufficientScope => VerdictCode::InsufficientScope,
+        Code::AddressDenied => VerdictCode::AddressDenied,
+        Code::RateLimited => VerdictCode::RateLimited,
+        Code::Stale => VerdictCode::Stale,
+    }
+}

@@ -1,0 +1,26 @@
+//! The authority: the server that owns the state. It decides, stores, publishes, and says who has seen what.
+//!
+//! Start with [`Authority::start`]. From the outside in:
+//!
+//! - [`start`] puts everything together, [`config`] says with what.
+//! - `http` is the API for people and programs, `access` finds out who calls.
+//! - [`feed`] is the gRPC stream of the verifiers and drives the hub of `jeton-feed`.
+//! - [`receipt`] makes, signs and checks receipts, [`keys`] holds what they are signed with.
+//! - [`time`] is authority time, `inflight` counts the verifications under way, [`metric`] what is measured.
+//!
+//! What this crate never does: keep a secret, grant anything on a wall clock, or tell of what is not durable.
+
+mod access;
+pub mod config;
+mod core;
+pub mod feed;
+mod http;
+mod inflight;
+pub mod keys;
+pub mod metric;
+pub mod receipt;
+pub mod start;
+pub mod time;
+
+pub use config::AuthorityConfig;
+pub use start::{Authority, Running, StartClass, StartError, Stopped};

@@ -1,0 +1,319 @@
+//! What the authority measures. Names and labels are promised to dashboards and alerts; units are base units.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::{Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
+    time::Duration,
+};
+
+use jeton_feed::authority::{SessionState, SessionView};
+use jeton_host::metric::{COUNTS, FAST_SECONDS, NETWORK_SECONDS, RECEIPT_SECONDS};
+use jeton_types::VerifierName;
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::Registry,
+};
+
+/// Verifier names that are told apart; what comes after is `_other`, so that nobody can fill the memory with names.
+pub const VERIFIER_NAMES_MAX: usize = 1_000;
+
+/// The label of the verifiers beyond [`VERIFIER_NAMES_MAX`]. No verifier can have this name.
+const OTHER: &str = "_other";
+
+/// The metrics of one authority.
+pub struct Metrics {
+    /// What is encoded for `/metrics`.
+    pub registry: Registry,
+    issue: Family<PhaseLabels, Histogram, Buckets>,
+    commit_batch: Histogram,
+    propagation: Family<VerifierLabels, Histogram, Buckets>,
+    receipt: Histogram,
+    receipts_pending: Gauge,
+    sessions: Family<StateLabels, Gauge>,
+    snapshot: Histogram,
+    feed_lag: Family<VerifierLabels, Seconds>,
+    lease_remaining: Family<VerifierLabels, Seconds>,
+    verifications: Family<VerificationLabels, Counter>,
+    names: Mutex<Names>,
+}
+
+/// The parts of issuing a token that are measured apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum IssuePhase {
+    /// Finding out who calls and what is asked.
+    Check,
+    /// From handing it to the store until it is durable.
+    Commit,
+    /// From the request to the answer.
+    Total,
+}
+
+impl IssuePhase {
+    /// All there are.
+    pub const ALL: [Self; 3] = [Self::Check, Self::Commit, Self::Total];
+
+    /// The word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Check => "check",
+            Self::Commit => "commit",
+            Self::Total => "total",
+        }
+    }
+}
+
+impl Metrics {
+    /// All metrics at zero; those with few labels are there from the start.
+    #[must_use]
+    pub fn new() -> Self {
+        let metrics = Self {
+            registry: Registry::default(),
+            issue: Family::new_with_constructor(Buckets(&FAST_SECONDS)),
+            commit_batch: Histogram::new(COUNTS),
+            propagation: Family::new_with_constructor(Buckets(&NETWORK_SECONDS)),
+            receipt: Histogram::new(RECEIPT_SECONDS),
+            receipts_pending: Gauge::default(),
+            sessions: Family::default(),
+            snapshot: Histogram::new(NETWORK_SECONDS),
+            feed_lag: Family::default(),
+            lease_remaining: Family::default(),
+            verifications: Family::default(),
+            names: Mutex::default(),
+        };
+        for phase in IssuePhase::ALL {
+            drop(metrics.issue.get_or_create(&PhaseLabels { phase: phase.as_str() }));
+        }
+        metrics.sessions_counted(&BTreeMap::new());
+        metrics.registered()
+    }
+
+    /// A part of issuing a token took this long.
+    pub fn issue_observe(&self, phase: IssuePhase, took: Duration) {
+        self.issue.get_or_create(&PhaseLabels { phase: phase.as_str() }).observe(took.as_secs_f64());
+    }
+
+    /// A commit held this many mutations.
+    pub fn commit_observe(&self, mutations: usize) {
+        self.commit_batch.observe(mutations as f64);
+    }
+
+    /// A verifier acknowledged a record this long after its commit.
+    pub fn propagation_observe(&self, verifier: &VerifierName, took: Duration) {
+        let labels = VerifierLabels { verifier: self.names().label(verifier) };
+        self.propagation.get_or_create(&labels).observe(took.as_secs_f64());
+    }
+
+    /// A receipt became complete this long after the commit.
+    pub fn receipt_observe(&self, took: Duration) {
+        self.receipt.observe(took.as_secs_f64());
+    }
+
+    /// A snapshot took this long to send.
+    pub fn snapshot_observe(&self, took: Duration) {
+        self.snapshot.observe(took.as_secs_f64());
+    }
+
+    /// The authority itself verified a token, with this code from this source.
+    pub fn verification_count(&self, code: &'static str, source: &'static str) {
+        self.verifications.get_or_create(&VerificationLabels { code, source }).inc();
+    }
+
+    /// How the verifiers stand now, and how many receipts are pending. Of several sessions of one name the worst counts.
+    pub fn fleet_set(&self, sessions: &[SessionView], receipts_pending: usize) {
+        self.receipts_pending.set(i64::try_from(receipts_pending).unwrap_or(i64::MAX));
+        let mut names = self.names();
+        let mut counts = BTreeMap::new();
+        let mut worst: BTreeMap<String, (Duration, Duration)> = BTreeMap::new();
+        for session in sessions {
+            *counts.entry(session.state.as_str()).or_default() += 1;
+            let (lag, lease) =
+                worst.entry(names.label(&session.facts.verifier)).or_insert((session.lag, session.lease_remaining));
+            *lag = session.lag.max(*lag);
+            *lease = session.lease_remaining.min(*lease);
+        }
+        self.sessions_counted(&counts);
+        let shown: BTreeSet<String> = worst.keys().cloned().collect();
+        for gone in names.shown.difference(&shown) {
+            let labels = VerifierLabels { verifier: gone.clone() };
+            self.feed_lag.remove(&labels);
+            self.lease_remaining.remove(&labels);
+        }
+        if names.known.len() >= VERIFIER_NAMES_MAX {
+            // Those that came later get a name of their own once those that left make room.
+            names.known.retain(|name| {
+                let stays = shown.contains(name);
+                if !stays {
+                    self.propagation.remove(&VerifierLabels { verifier: name.clone() });
+                }
+                stays
+            });
+        }
+        names.shown = shown;
+        for (verifier, (lag, lease)) in worst {
+            let labels = VerifierLabels { verifier };
+            self.feed_lag.get_or_create(&labels).set(lag.as_secs_f64());
+            self.lease_remaining.get_or_create(&labels).set(lease.as_secs_f64());
+        }
+    }
+
+    fn sessions_counted(&self, counts: &BTreeMap<&'static str, i64>) {
+        for state in SessionState::ALL {
+            let count = counts.get(state.as_str()).copied().unwrap_or_default();
+            self.sessions.get_or_create(&StateLabels { state: state.as_str() }).set(count);
+        }
+    }
+
+    fn names(&self) -> MutexGuard<'_, Names> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The help texts lack the final period: the encoder adds it.
+    fn registered(mut self) -> Self {
+        let registry = &mut self.registry;
+        registry.register("jeton_issue_duration_seconds", "Time to issue a token, by phase", self.issue.clone());
+        registry.register("jeton_commit_batch_size", "Mutations in one commit", self.commit_batch.clone());
+        registry.register(
+            "jeton_propagation_duration_seconds",
+            "Time from the commit of a record to a verifier's acknowledgement",
+            self.propagation.clone(),
+        );
+        registry.register(
+            "jeton_receipt_duration_seconds",
+            "Time from the commit of a revocation to its complete receipt",
+            self.receipt.clone(),
+        );
+        registry.register(
+            "jeton_receipts_pending",
+            "Revocations whose receipt is not complete",
+            self.receipts_pending.clone(),
+        );
+        registry.register("jeton_sessions", "Sessions of verifiers, by state", self.sessions.clone());
+        registry.register("jeton_snapshot_duration_seconds", "Time to send a snapshot", self.snapshot.clone());
+        registry.register(
+            "jeton_feed_lag_seconds",
+            "Age of the oldest record that a verifier has not acknowledged",
+            self.feed_lag.clone(),
+        );
+        registry.register(
+            "jeton_lease_remaining_seconds",
+            "What is left of a verifier's lease",
+            self.lease_remaining.clone(),
+        );
+        registry.register(
+            "jeton_verifications",
+            "Verdicts given by the authority itself, by code and source",
+            self.verifications.clone(),
+        );
+        self
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+type Seconds = Gauge<f64, AtomicU64>;
+
+/// Which verifiers have a label of their own, and which have gauges now.
+#[derive(Default)]
+struct Names {
+    known: BTreeSet<String>,
+    shown: BTreeSet<String>,
+}
+
+impl Names {
+    fn label(&mut self, verifier: &VerifierName) -> String {
+        if !self.known.contains(verifier.as_str()) {
+            if self.known.len() >= VERIFIER_NAMES_MAX {
+                return OTHER.to_owned();
+            }
+            self.known.insert(verifier.to_string());
+        }
+        verifier.to_string()
+    }
+}
+
+/// Makes the histograms of a family.
+#[derive(Clone)]
+struct Buckets(&'static [f64]);
+
+impl prometheus_client::metrics::family::MetricConstructor<Histogram> for Buckets {
+    fn new_metric(&self) -> Histogram {
+        Histogram::new(self.0.iter().copied())
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PhaseLabels {
+    phase: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StateLabels {
+    state: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct VerifierLabels {
+    verifier: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct VerificationLabels {
+    code: &'static str,
+    source: &'static str,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_beyond_the_limit_share_one_label() {
+        let metrics = Metrics::new();
+        let label = |name: String| metrics.names().label(&name.parse().unwrap());
+        for number in 0..VERIFIER_NAMES_MAX {
+            let name = format!("edge-{number}");
+            assert_eq!(label(name.clone()), name);
+        }
+        assert_eq!(label("late".to_owned()), OTHER);
+        assert_eq!(label("edge-7".to_owned()), "edge-7");
+        metrics.propagation_observe(&"edge-7".parse().unwrap(), Duration::from_millis(3));
+        metrics.fleet_set(&[], 0);
+        assert_eq!(label("late".to_owned()), "late", "those that left make room");
+        assert!(OTHER.parse::<VerifierName>().is_err(), "no verifier is called so");
+    }
+
+    #[test]
+    fn the_names_that_are_promised() {
+        let metrics = Metrics::new();
+        metrics.propagation_observe(&"edge-1".parse().unwrap(), Duration::from_millis(3));
+        metrics.verification_count("valid", "authority");
+        let (_, text) = jeton_host::metric::encode(&metrics.registry);
+        for line in [
+            "# TYPE jeton_issue_duration_seconds histogram",
+            "# TYPE jeton_commit_batch_size histogram",
+            "# TYPE jeton_propagation_duration_seconds histogram",
+            "# TYPE jeton_receipt_duration_seconds histogram",
+            "# TYPE jeton_receipts_pending gauge",
+            "# TYPE jeton_sessions gauge",
+            "# TYPE jeton_snapshot_duration_seconds histogram",
+            "jeton_propagation_duration_seconds_count{verifier=\"edge-1\"} 1",
+            "jeton_verifications_total{code=\"valid\",source=\"authority\"} 1",
+            "jeton_sessions{state=\"live\"} 0",
+        ] {
+            assert!(text.lines().any(|shown| shown == line), "{line} is not in\n{text}");
+        }
+    }
+}

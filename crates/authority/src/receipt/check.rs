@@ -1,0 +1,256 @@
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use jeton_api::{
+    key::{Jwk, JwkSet},
+    receipt::ReceiptPayload,
+};
+use jsonwebtoken::{Algorithm, DecodingKey, crypto};
+use serde::{Deserialize, de::DeserializeOwned};
+
+use super::TYP;
+use crate::keys::thumbprint;
+
+/// Bytes of a signature of Ed25519.
+const SIGNATURE_BYTES: usize = 64;
+
+/// Why a receipt does not hold.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CheckError {
+    /// It is not three parts with dots between them.
+    #[error("this is no signed receipt: it is not header.payload.signature")]
+    Form,
+    /// A part is not base64url as it is written, without padding and without stray bits.
+    #[error("the {0} of the receipt is not canonical base64url")]
+    Encoding(&'static str),
+    /// The header is not that of a receipt.
+    #[error("the receipt's header is not that of a receipt: {0}")]
+    Header(String),
+    /// It was signed with a key that is not among those given.
+    #[error(
+        "the receipt was signed with key {kid:?}, which is not among the keys given: get the authority's with `jeton keys`"
+    )]
+    UnknownKey {
+        /// The key's id.
+        kid: String,
+    },
+    /// A key is not what its id says.
+    #[error("the key {kid:?} is no Ed25519 key of this id")]
+    BadKey {
+        /// The key's id.
+        kid: String,
+    },
+    /// The signature is not that of the key over this header and payload.
+    #[error("the signature does not fit: the receipt was changed, or another key signed it")]
+    Signature,
+    /// The payload is not that of a receipt.
+    #[error("the receipt's payload is not that of a receipt: {0}")]
+    Payload(String),
+    /// The evidence does not make a complete receipt.
+    #[error("the evidence does not hold: {0}")]
+    Evidence(String),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Header {
+    typ: String,
+    alg: String,
+    kid: String,
+}
+
+/// Whether `jws` is a receipt that one of `keys` signed, and whose evidence makes it complete.
+///
+/// Strict: one algorithm, one spelling. Whoever changes a character of a receipt, even one that a lenient decoder would
+/// overlook, has no receipt any more.
+///
+/// # Errors
+/// [`CheckError`], the first thing that does not hold.
+pub fn check(jws: &str, keys: &JwkSet) -> Result<ReceiptPayload, CheckError> {
+    let mut parts = jws.split('.');
+    let (Some(header), Some(payload), Some(signature), None) = (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return Err(CheckError::Form);
+    };
+    let header_bytes = decode("header", header)?;
+    let payload_bytes = decode("payload", payload)?;
+    if decode("signature", signature)?.len() != SIGNATURE_BYTES {
+        return Err(CheckError::Signature);
+    }
+    let header: Header = parse(&header_bytes).map_err(CheckError::Header)?;
+    if header.typ != TYP {
+        return Err(CheckError::Header(format!("its typ is not `{TYP}`")));
+    }
+    if header.alg != "EdDSA" {
+        return Err(CheckError::Header("its alg is not `EdDSA`".to_owned()));
+    }
+    let key = keys.find(&header.kid).ok_or(CheckError::UnknownKey { kid: header.kid })?;
+    let signed = &jws.as_bytes()[..jws.len() - signature.len() - 1];
+    if !verified(signature, signed, key)? {
+        return Err(CheckError::Signature);
+    }
+    let payload: ReceiptPayload = parse(&payload_bytes).map_err(CheckError::Payload)?;
+    payload.check_evidence().map_err(CheckError::Evidence)?;
+    Ok(payload)
+}
+
+fn verified(signature: &str, signed: &[u8], key: &Jwk) -> Result<bool, CheckError> {
+    let bad = || CheckError::BadKey { kid: key.kid.clone() };
+    if thumbprint(key).as_ref() != Some(&key.kid) {
+        return Err(bad());
+    }
+    let decoding = DecodingKey::from_ed_components(&key.x).map_err(|_| bad())?;
+    crypto::verify(signature, signed, &decoding, Algorithm::EdDSA).map_err(|_| CheckError::Signature)
+}
+
+fn decode(part: &'static str, text: &str) -> Result<Vec<u8>, CheckError> {
+    // The engine refuses padding, foreign characters and bits that no encoder sets.
+    BASE64_URL_SAFE_NO_PAD.decode(text).map_err(|_| CheckError::Encoding(part))
+}
+
+fn parse<T: DeserializeOwned>(json: &[u8]) -> Result<T, String> {
+    serde_json::from_slice(json).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use jeton_feed::authority::{Evidence, EvidenceKind, ReceiptFacts};
+    use jeton_types::{Freshness, Revision, RevocationId, SessionId, StartId, TokenId, UnixTime, VerifierName};
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        keys::{Keyring, tests::Fixed},
+        receipt::{Background, payload},
+    };
+
+    const COMMITTED: UnixTime = UnixTime::from_micros(1_767_323_045_678_901);
+
+    fn keyring(seed: u8) -> Keyring {
+        Keyring::open(&tempfile::tempdir().unwrap().path().join("keys"), &Fixed(seed)).unwrap()
+    }
+
+    fn facts() -> ReceiptFacts {
+        let evidence = |verifier: &str, session: Option<u8>, state, after| Evidence {
+            verifier: verifier.parse().unwrap(),
+            session: session.map(|session| SessionId::from_bytes([session; 16])),
+            state,
+            at: Some(COMMITTED.plus(Duration::from_secs(after))),
+            silent_since: (state == EvidenceKind::Fenced).then_some(COMMITTED),
+            stops_by: None,
+        };
+        ReceiptFacts {
+            revocation: RevocationId::from_bytes([1; 16]),
+            namespace: "acme".parse().unwrap(),
+            revision: Revision::new(1_767_323_045_678_901).unwrap(),
+            committed_at: COMMITTED,
+            complete: true,
+            completed_at: Some(COMMITTED.plus(Duration::from_secs(7))),
+            evidence: vec![
+                evidence(VerifierName::AUTHORITY, None, EvidenceKind::Acked, 0),
+                evidence("edge-1", Some(1), EvidenceKind::Acked, 1),
+                evidence("edge-2", Some(2), EvidenceKind::Fenced, 7),
+            ],
+        }
+    }
+
+    fn receipt(facts: &ReceiptFacts) -> ReceiptPayload {
+        let background = Background {
+            freshness: Freshness::Strict,
+            start: StartId::from_bytes([4; 16]),
+            tokens: vec![TokenId::from_bytes([5; 16])],
+            signed_at: COMMITTED.plus(Duration::from_secs(8)),
+        };
+        payload(facts, background).unwrap()
+    }
+
+    #[test]
+    fn what_was_signed_is_checked() {
+        let keys = keyring(1);
+        let payload = receipt(&facts());
+        let jws = keys.sign(&payload).unwrap();
+        assert_eq!(check(&jws, &keys.jwks()), Ok(payload));
+        let other = keyring(2);
+        assert!(matches!(check(&jws, &other.jwks()), Err(CheckError::UnknownKey { .. })));
+    }
+
+    #[test]
+    fn any_one_changed_character_is_noticed() {
+        let keys = keyring(1);
+        let jws = keys.sign(&receipt(&facts())).unwrap();
+        let set = keys.jwks();
+        for place in 0..jws.len() {
+            for with in ["A", "B", "Z", "a", "9", "-", "_", "=", "+", "/", ".", "\n", "ü"] {
+                if jws[place..].starts_with(with) {
+                    continue;
+                }
+                let mut changed = jws.clone();
+                changed.replace_range(place..=place, with);
+                assert!(check(&changed, &set).is_err(), "{with:?} at {place}");
+            }
+            // The neighbour in the alphabet: for the last character of a part it differs in bits that carry nothing.
+            let mut changed = jws.clone().into_bytes();
+            changed[place] ^= 1;
+            if let Ok(changed) = String::from_utf8(changed) {
+                assert!(check(&changed, &set).is_err(), "the neighbour at {place}");
+            }
+        }
+        for changed in [format!("{jws}\n"), format!(" {jws}"), format!("{jws}="), jws[..jws.len() - 1].to_owned()] {
+            assert!(check(&changed, &set).is_err(), "{changed:?}");
+        }
+    }
+
+    #[test]
+    fn other_headers_are_refused_even_if_signed() {
+        let keys = keyring(1);
+        let kid = keys.jwks().keys[0].kid.clone();
+        let jws = keys.sign(&receipt(&facts())).unwrap();
+        let rest = jws.split_once('.').unwrap().1;
+        for header in [
+            json!({"typ": TYP, "alg": "none", "kid": kid}),
+            json!({"typ": TYP, "alg": "HS256", "kid": kid}),
+            json!({"typ": TYP, "alg": "Ed25519", "kid": kid}),
+            json!({"typ": "JWT", "alg": "EdDSA", "kid": kid}),
+            json!({"typ": TYP, "alg": "EdDSA", "kid": kid, "crit": ["b64"]}),
+            json!({"typ": TYP, "alg": "EdDSA"}),
+            json!([]),
+        ] {
+            let text = BASE64_URL_SAFE_NO_PAD.encode(header.to_string());
+            let found = check(&format!("{text}.{rest}"), &keys.jwks());
+            assert!(matches!(found, Err(CheckError::Header(_))), "{header}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn a_signed_receipt_that_does_not_hold_is_refused() {
+        let keys = keyring(1);
+        let mut no_silence = facts();
+        no_silence.evidence[2].silent_since = None;
+        let jws = keys.sign(&receipt(&no_silence)).unwrap();
+        assert!(matches!(check(&jws, &keys.jwks()), Err(CheckError::Evidence(_))));
+        let jws = keys.sign(&json!({"sub": "x"})).unwrap();
+        assert!(matches!(check(&jws, &keys.jwks()), Err(CheckError::Payload(_))));
+    }
+
+    #[test]
+    fn a_key_under_a_foreign_id_is_refused() {
+        let (keys, other) = (keyring(1), keyring(2));
+        let jws = keys.sign(&receipt(&facts())).unwrap();
+        let mut set = keys.jwks();
+        set.keys[0].x = other.jwks().keys[0].x.clone();
+        assert!(matches!(check(&jws, &set), Err(CheckError::BadKey { .. })));
+    }
+
+    #[test]
+    fn a_pending_receipt_is_never_signed() {
+        let mut pending = facts();
+        pending.complete = false;
+        let background = Background {
+            freshness: Freshness::Strict,
+            start: StartId::from_bytes([4; 16]),
+            tokens: Vec::new(),
+            signed_at: COMMITTED,
+        };
+        assert!(payload(&pending, background).is_none());
+    }
+}

@@ -1,0 +1,91 @@
+//! Receipts: from what the hub found to a signed statement, and back again without any authority.
+//!
+//! [`payload`] makes what is signed, [`check`] is for whoever holds a receipt and the public keys. It runs anywhere: no
+//! store, no network, no clock.
+
+mod check;
+
+use jeton_api::{
+    receipt::{ReceiptParts, ReceiptPayload},
+    revocation::{LineState, ReceiptState, ReceiptView, VerifierLine},
+};
+use jeton_feed::authority::{Evidence, EvidenceKind, ReceiptFacts};
+use jeton_store::model::StoredReceipt;
+use jeton_types::{Freshness, StartId, TokenId, UnixTime};
+
+pub use check::{CheckError, check};
+
+/// The `typ` of a receipt's header, so that nothing else that the key may ever sign can pass for one.
+pub const TYP: &str = "jeton-receipt+jws";
+
+/// What the hub's facts do not say.
+#[derive(Debug, Clone)]
+pub struct Background {
+    /// The longest grace that any session of the namespace was allowed.
+    pub freshness: Freshness,
+    /// The start that completed it.
+    pub start: StartId,
+    /// All tokens that ended.
+    pub tokens: Vec<TokenId>,
+    /// Authority time.
+    pub signed_at: UnixTime,
+}
+
+/// What is to be signed for a complete receipt; nothing for one that is not complete.
+#[must_use]
+pub fn payload(facts: &ReceiptFacts, background: Background) -> Option<ReceiptPayload> {
+    let completed_at = facts.completed_at.filter(|_| facts.complete)?;
+    Some(ReceiptPayload::new(ReceiptParts {
+        id: facts.revocation,
+        namespace: facts.namespace.clone(),
+        freshness: background.freshness,
+        revision: facts.revision,
+        start: background.start,
+        committed_at: facts.committed_at,
+        completed_at,
+        signed_at: background.signed_at.max(completed_at),
+        tokens: background.tokens,
+        verifiers: lines(&facts.evidence),
+    }))
+}
+
+/// A receipt that is not complete, as the API shows it.
+#[must_use]
+pub fn pending_view(facts: &ReceiptFacts) -> ReceiptView {
+    ReceiptView { state: ReceiptState::Pending, completed_at: None, verifiers: lines(&facts.evidence) }
+}
+
+/// A complete receipt, as the API shows it.
+///
+/// # Errors
+/// If the stored evidence cannot be read: the database was changed by another hand.
+pub fn complete_view(stored: &StoredReceipt) -> Result<ReceiptView, serde_json::Error> {
+    Ok(ReceiptView {
+        state: ReceiptState::Complete,
+        completed_at: Some(stored.completed_at.into()),
+        verifiers: serde_json::from_str(&stored.evidence)?,
+    })
+}
+
+/// The evidence as the API and the signed statement have it; the store keeps it as a JSON array of the same.
+#[must_use]
+pub fn lines(evidence: &[Evidence]) -> Vec<VerifierLine> {
+    evidence.iter().map(line).collect()
+}
+
+fn line(evidence: &Evidence) -> VerifierLine {
+    VerifierLine {
+        id: evidence.verifier.clone(),
+        session: evidence.session,
+        state: match evidence.state {
+            EvidenceKind::Acked => LineState::Acked,
+            EvidenceKind::Goodbye => LineState::Goodbye,
+            EvidenceKind::Succeeded => LineState::Succeeded,
+            EvidenceKind::Fenced => LineState::Fenced,
+            EvidenceKind::Pending => LineState::Pending,
+        },
+        at: evidence.at.map(Into::into),
+        silent_since: evidence.silent_since.map(Into::into),
+        stops_by: evidence.stops_by.map(Into::into),
+    }
+}

@@ -1,0 +1,277 @@
+//! Composition: everything that a running authority is made of, put together in the order that matters.
+//!
+//! Folder, lock, database and keys first, because each of them can say no; then the ports; only then is anything
+//! written. What is served begins after the record of the start is durable and the hub knows every session.
+
+use std::{
+    future::Future,
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use jeton_host::{
+    files::{FolderError, FolderLock, LockError, data_folder, lock_folder, write_private},
+    serve::{self, BindError, Limits, Listener},
+};
+use jeton_store::{CommitObserver, Health, OpenConfig, Sqlite, Store, StoreError};
+use jeton_types::{Clock, Entropy, Secret, StartId};
+use tokio::{sync::watch, task::JoinSet};
+
+use crate::{
+    config::AuthorityConfig,
+    core::{Core, Parts, Phase, stopping},
+    feed::{self, HubHandle, HubParts},
+    http,
+    inflight::Inflight,
+    keys::{KeyError, Keyring},
+    metric::Metrics,
+    time::{AuthorityClock, AuthorityTime},
+};
+
+/// The control plane. See [`Authority::start`].
+#[derive(Debug)]
+pub struct Authority;
+
+/// An authority that serves. [`Running::shutdown`] ends it; dropped without that, it cuts its connections, and its folder
+/// is free only once the runtime has ended.
+#[derive(Debug)]
+pub struct Running {
+    /// Where the HTTP API listens.
+    pub http_addr: SocketAddr,
+    /// Where the feed listens.
+    pub feed_addr: SocketAddr,
+    /// The file of the root token, if this start wrote it.
+    pub root_token: Option<PathBuf>,
+    phase: watch::Sender<Phase>,
+    health: watch::Receiver<Health>,
+    drain: Duration,
+    hub: HubHandle,
+    listeners: JoinSet<()>,
+    store: Arc<Sqlite>,
+}
+
+/// Why an authority did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data folder cannot be used.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// The data folder is in use.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// A port cannot be opened.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// There is no key to sign receipts with.
+    #[error(transparent)]
+    Keys(#[from] KeyError),
+    /// The database cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A thread could not be waited for.
+    #[error("the start was broken off")]
+    BrokenOff(#[source] tokio::task::JoinError),
+}
+
+/// What kind of failure it is; the binary makes its exit code of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StartClass {
+    /// Something that whoever starts it can put right: a file, a folder, a port. Exit code 2.
+    Usage,
+    /// Corruption, or a failure of the machine. Exit code 4.
+    Internal,
+}
+
+impl StartError {
+    /// What kind of failure it is.
+    #[must_use]
+    pub const fn class(&self) -> StartClass {
+        match self {
+            Self::Folder(_) | Self::Lock(_) | Self::Bind(_) => StartClass::Usage,
+            Self::Keys(KeyError::Sign(_)) => StartClass::Internal,
+            Self::Keys(_) => StartClass::Usage,
+            // A database that is not there, is another's, or may not be opened.
+            Self::Store(StoreError::Foreign(_) | StoreError::Unavailable(_) | StoreError::RootFile(_)) => {
+                StartClass::Usage
+            }
+            Self::Store(_) | Self::BrokenOff(_) => StartClass::Internal,
+        }
+    }
+}
+
+/// The store stopped writing while the authority ran: the process must end, with exit code 4.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the store has stopped writing ({0}): start again once the disk is sound")]
+pub struct Stopped(pub String);
+
+impl Authority {
+    /// Starts an authority: opens its folder, its database, its keys and its ports, and serves.
+    ///
+    /// The first start ever also makes the namespace `jeton` and writes a root token to [`AuthorityConfig::root_token`].
+    ///
+    /// # Errors
+    /// [`StartError`]; its class says whose turn it is, its text what to do. Nothing is left running.
+    pub async fn start(
+        config: AuthorityConfig,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Result<Running, StartError> {
+        let time = AuthorityTime::new(Arc::clone(&clock));
+        let metrics = Arc::new(Metrics::new());
+        let opened = tokio::task::spawn_blocking({
+            let (config, time) = (config.clone(), time.clone());
+            let (entropy, metrics) = (Arc::clone(&entropy), Arc::clone(&metrics));
+            move || open(&config, time, entropy, metrics)
+        });
+        let Opened { store, keys } = opened.await.map_err(StartError::BrokenOff)??;
+        let http_listener = Listener::bind(config.http, "--http", config.plaintext).await?;
+        let feed_listener = Listener::bind(config.feed, "--feed", config.plaintext).await?;
+        let behind = time.raise(store.authority_time());
+        if behind > Duration::from_secs(1) {
+            tracing::warn!(?behind, "the wall clock is behind the last commit: it was set back, or was wrong then");
+        }
+
+        let mut random = [0; 16];
+        entropy.fill(&mut random);
+        let start = StartId::from_bytes(random);
+        let row = store.start_record(start).await?;
+        let path = config.root_token();
+        let root = store.root_ensure(move |secret| root_write(&path, secret)).await?;
+        let inflight = Inflight::new();
+        let hub = HubHandle::start(HubParts {
+            store: Arc::clone(&store),
+            keys: Arc::clone(&keys),
+            inflight: inflight.clone(),
+            entropy,
+            time: time.clone(),
+            metrics: Arc::clone(&metrics),
+            start,
+        })
+        .await?;
+
+        let (phase, watched) = watch::channel(Phase::Serving);
+        let (http_addr, feed_addr) = (http_listener.address(), feed_listener.address());
+        let core = Core::new(Parts {
+            store: Arc::clone(&store),
+            hub: hub.clone(),
+            keys,
+            inflight,
+            time,
+            metrics,
+            phase: watched.clone(),
+        });
+        let connections_max = config.connections_max;
+        let http_limits = Limits { connections_max, ..Limits::http() };
+        let feed_limits = Limits { connections_max, ..Limits::feed() };
+        let mut listeners = JoinSet::new();
+        let stop = stopping(watched.clone());
+        listeners.spawn(serve::serve(http_listener, http::service(core), http::refuse, http_limits, stop));
+        let (feed, stop) = (feed::router(&hub), stopping(watched));
+        listeners.spawn(serve::serve(feed_listener, feed, serve::refuse_plain, feed_limits, stop));
+        tracing::info!(http = %http_addr, feed = %feed_addr, %start, revision = %row.revision, "authority started");
+        Ok(Running {
+            http_addr,
+            feed_addr,
+            root_token: root.map(|_| config.root_token()),
+            phase,
+            health: store.health(),
+            drain: config.drain,
+            hub,
+            listeners,
+            store,
+        })
+    }
+}
+
+impl Running {
+    /// Serves until `signal` resolves, then shuts down in good order.
+    ///
+    /// # Errors
+    /// [`Stopped`] if the store stops writing before; nothing that was acknowledged is lost then.
+    pub async fn run_until(mut self, signal: impl Future) -> Result<(), Stopped> {
+        tokio::select! {
+            _ = signal => {
+                self.shutdown().await;
+                Ok(())
+            }
+            stopped = stopped(&mut self.health) => {
+                tracing::error!(error = %stopped, "authority stops");
+                // Nothing new can be promised any more, so there is nothing to go on serving for.
+                self.drain = Duration::ZERO;
+                self.shutdown().await;
+                Err(stopped)
+            }
+        }
+    }
+
+    /// Is not ready any more, serves on for the configured time, finishes what is under way, and gives the folder back.
+    pub async fn shutdown(mut self) {
+        self.phase.send_replace(Phase::Draining);
+        if !self.drain.is_zero() {
+            tokio::time::sleep(self.drain).await;
+        }
+        self.phase.send_replace(Phase::Stopping);
+        // The streams of the feed end by this alone; no session does.
+        self.hub.shutdown().await;
+        while self.listeners.join_next().await.is_some() {}
+        let Self { hub, store, .. } = self;
+        // The last handles: this waits for the writer, which gives the folder back.
+        drop((hub, store));
+        tracing::info!("authority stopped");
+    }
+}
+
+struct Opened {
+    store: Arc<Sqlite>,
+    keys: Arc<Keyring>,
+}
+
+/// Everything that blocks and can say no before a port is open.
+fn open(
+    config: &AuthorityConfig,
+    time: AuthorityTime,
+    entropy: Arc<dyn Entropy>,
+    metrics: Arc<Metrics>,
+) -> Result<Opened, StartError> {
+    data_folder(&config.data_dir)?;
+    let lock = lock_folder(&config.data_dir)?;
+    let store = Sqlite::open(
+        &config.data_dir,
+        OpenConfig {
+            clock: Arc::new(AuthorityClock(time)),
+            entropy: Arc::clone(&entropy),
+            observer: Arc::new(Committing { metrics, _lock: lock }),
+        },
+    )?;
+    let keys = Keyring::open(&config.keys_dir(), &*entropy)?;
+    Ok(Opened { store: Arc::new(store), keys: Arc::new(keys) })
+}
+
+/// What the store's writer holds as long as it lives: so the folder stays locked until nothing can write to it any more,
+/// whoever else still has a handle of the store.
+struct Committing {
+    metrics: Arc<Metrics>,
+    _lock: FolderLock,
+}
+
+impl CommitObserver for Committing {
+    fn committed(&self, batch_size: usize, _: Duration) {
+        self.metrics.commit_observe(batch_size);
+    }
+}
+
+fn root_write(path: &Path, secret: &Secret<String>) -> io::Result<()> {
+    let line = Secret::new(format!("{}\n", secret.expose()));
+    write_private(path, line.expose().as_bytes()).map_err(io::Error::other)
+}
+
+async fn stopped(health: &mut watch::Receiver<Health>) -> Stopped {
+    let why = match health.wait_for(|health| matches!(health, Health::Stopped(_))).await.as_deref() {
+        Ok(Health::Stopped(why)) => why.clone(),
+        Ok(Health::Writing) | Err(_) => "its writer ended".to_owned(),
+    };
+    Stopped(why)
+}

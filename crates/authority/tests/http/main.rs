@@ -1,0 +1,14 @@
+//! The HTTP API of a composed authority, over real sockets: each test has its own folder, ports and clock.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod access;
+mod bad_input;
+mod credential;
+mod namespace;
+mod process;
+mod revocation;
+mod start;
+mod verifier;
+mod verify;
+mod world;
