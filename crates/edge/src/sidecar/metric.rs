@@ -1,0 +1,90 @@
+//! What a sidecar counts.
+
+use std::time::Duration;
+
+use jeton_client::feed::{Observe, Status};
+use jeton_host::metric::{FAST_SECONDS, NETWORK_SECONDS, encode};
+use jeton_types::{Revision, UnixTime};
+use jeton_verifier::{Code, Source};
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::Registry,
+};
+use std::sync::atomic::AtomicU64;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Verification {
+    code: &'static str,
+    source: &'static str,
+}
+
+/// The metrics of one sidecar.
+pub(super) struct Metrics {
+    registry: Registry,
+    verifications: Family<Verification, Counter>,
+    first_use_wait: Histogram,
+    snapshot: Histogram,
+    propagation: Histogram,
+    lag: Gauge<f64, AtomicU64>,
+    lease: Gauge<f64, AtomicU64>,
+}
+
+impl Metrics {
+    pub(super) fn new() -> Self {
+        let metrics = Self {
+            registry: Registry::default(),
+            verifications: Family::default(),
+            first_use_wait: Histogram::new(FAST_SECONDS),
+            snapshot: Histogram::new(NETWORK_SECONDS),
+            propagation: Histogram::new(NETWORK_SECONDS),
+            lag: Gauge::default(),
+            lease: Gauge::default(),
+        };
+        let mut registry = Registry::default();
+        registry.register("jeton_verifications", "Answers by code and by what they rest on", metrics.verifications.clone());
+        registry.register(
+            "jeton_first_use_wait_seconds",
+            "How long a token newer than the replica waited for the authority's word",
+            metrics.first_use_wait.clone(),
+        );
+        registry.register(
+            "jeton_snapshot_duration_seconds",
+            "From a snapshot's beginning to its being served",
+            metrics.snapshot.clone(),
+        );
+        registry.register(
+            "jeton_propagation_duration_seconds",
+            "From a record's commit to its being served here, by the two machines' clocks: an estimate",
+            metrics.propagation.clone(),
+        );
+        registry.register("jeton_feed_lag_seconds", "Since the authority last said how far it is", metrics.lag.clone());
+        registry.register("jeton_lease_remaining_seconds", "What is left of the lease", metrics.lease.clone());
+        Self { registry, ..metrics }
+    }
+
+    pub(super) fn encode(&self, status: &Status) -> (&'static str, String) {
+        self.lag.set(status.lag.map_or(f64::INFINITY, |lag| lag.as_secs_f64()));
+        self.lease.set(status.lease_remaining.as_secs_f64());
+        encode(&self.registry)
+    }
+}
+
+impl Observe for Metrics {
+    fn verification(&self, code: Code, source: Option<Source>) {
+        let source = source.map_or("none", Source::as_str);
+        self.verifications.get_or_create(&Verification { code: code.as_str(), source }).inc();
+    }
+
+    fn first_use_wait(&self, wait: Duration, _in_time: bool) {
+        self.first_use_wait.observe(wait.as_secs_f64());
+    }
+
+    fn snapshot(&self, took: Duration, _rows: u64) {
+        self.snapshot.observe(took.as_secs_f64());
+    }
+
+    fn record(&self, _revision: Revision, _committed_at: UnixTime, since_commit: Duration) {
+        self.propagation.observe(since_commit.as_secs_f64());
+    }
+}

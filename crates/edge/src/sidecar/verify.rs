@@ -1,0 +1,96 @@
+//! `POST /v1/verify`, for one's own services: the verdict with its reason and evidence.
+
+use axum::{
+    Json,
+    body::Bytes,
+    extract::{Extension, State, rejection::BytesRejection},
+    http::{
+        HeaderMap, HeaderValue,
+        header::{CACHE_CONTROL, CONTENT_TYPE},
+    },
+    response::{IntoResponse as _, Response},
+};
+use jeton_api::{
+    problem::Code as ProblemCode,
+    time::Timestamp,
+    verify::{Source as SourceView, VerdictCode, VerdictView, VerifyRequest},
+};
+use jeton_client::feed::Answer;
+use jeton_host::serve::Peer;
+use jeton_verifier::{Code, Required, Source, Verdict};
+
+use super::{Edge, problem};
+
+pub(super) async fn verify(
+    State(edge): State<Edge>,
+    peer: Option<Extension<Peer>>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    let json = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(is_json);
+    if !json {
+        return problem::answer(ProblemCode::UnsupportedMediaType, "send the body as application/json");
+    }
+    let body = match body {
+        Ok(body) => body,
+        Err(rejection) if rejection.status().as_u16() == 413 => {
+            return problem::answer(ProblemCode::TooLarge, "a body holds at most 64 KiB");
+        }
+        Err(_) => return problem::answer(ProblemCode::RequestTimeout, "the body did not arrive"),
+    };
+    let request: VerifyRequest = match serde_json::from_slice(&body) {
+        Ok(request) => request,
+        Err(error) => return problem::answer(ProblemCode::InvalidRequest, format!("the body: {error}")),
+    };
+    let required = Required { scopes: request.scopes };
+    let client = peer.map(|Extension(Peer(address))| address.ip());
+    match edge.0.verifier.verify(request.token.0.expose().as_bytes(), &required, client).await {
+        Answer::Verdict(verdict) => {
+            let mut response = Json(view(&verdict)).into_response();
+            response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            response
+        }
+        Answer::Stale(why) => problem::answer(ProblemCode::Stale, format!("{why}; try again, here or at another verifier")),
+    }
+}
+
+fn is_json(content_type: &str) -> bool {
+    content_type.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+}
+
+fn view(verdict: &Verdict) -> VerdictView {
+    VerdictView {
+        valid: verdict.valid(),
+        code: code(verdict.code()),
+        namespace: verdict.namespace().cloned(),
+        token_id: verdict.token(),
+        credential_id: verdict.credential(),
+        subject: verdict.subject().cloned(),
+        scopes: verdict.scopes().cloned().unwrap_or_default(),
+        expires_at: verdict.expires_at().map(Timestamp),
+        revision: verdict.revision(),
+        as_of: Timestamp(verdict.as_of()),
+        not_after: verdict.not_after().map(Timestamp),
+        source: match verdict.source() {
+            Source::Replica => SourceView::Replica,
+            Source::Grace => SourceView::Grace,
+            Source::Authority => SourceView::Authority,
+        },
+    }
+}
+
+const fn code(code: Code) -> VerdictCode {
+    match code {
+        Code::Valid => VerdictCode::Valid,
+        Code::Malformed => VerdictCode::Malformed,
+        Code::Unknown => VerdictCode::Unknown,
+        Code::Revoked => VerdictCode::Revoked,
+        Code::Expired => VerdictCode::Expired,
+        Code::NotYetValid => VerdictCode::NotYetValid,
+        Code::Disabled => VerdictCode::Disabled,
+        Code::InsufficientScope => VerdictCode::InsufficientScope,
+        Code::AddressDenied => VerdictCode::AddressDenied,
+        Code::RateLimited => VerdictCode::RateLimited,
+        Code::Stale => VerdictCode::Stale,
+    }
+}
