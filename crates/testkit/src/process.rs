@@ -1,0 +1,303 @@
+use std::{
+    io::{BufRead as _, BufReader, Read as _},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use crate::Web;
+
+/// How long a process may take to come up, to become ready, or to go, on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The program under test, in a folder of its own.
+pub struct Jeton {
+    program: PathBuf,
+    folder: tempfile::TempDir,
+}
+
+/// What a command printed and how it ended.
+#[derive(Debug)]
+pub struct Output {
+    /// The exit code; -1 if a signal ended it.
+    pub code: i32,
+    /// Standard output.
+    pub out: String,
+    /// Standard error.
+    pub err: String,
+}
+
+impl Output {
+    /// Demands an exit code.
+    #[track_caller]
+    pub fn expect(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "\nstdout: {}\nstderr: {}", self.out, self.err);
+        self
+    }
+
+    /// Standard output as JSON.
+    #[track_caller]
+    #[must_use]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {}", self.out))
+    }
+}
+
+/// An authority that runs.
+pub struct Authority {
+    process: Running,
+    /// Its HTTP address.
+    pub http: SocketAddr,
+    /// Its feed address.
+    pub feed: SocketAddr,
+    /// Its data folder.
+    pub data: PathBuf,
+}
+
+/// A sidecar that runs.
+pub struct Sidecar {
+    process: Running,
+    /// Its HTTP address.
+    pub http: SocketAddr,
+}
+
+/// How a process ended that was stopped.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Stopped {
+    /// The exit code; -1 if a signal ended it.
+    pub code: i32,
+}
+
+struct Running {
+    child: Child,
+    name: String,
+}
+
+impl Jeton {
+    /// The program at `JETON_TEST_BINARY`, or `built` (cargo's own build of it).
+    #[must_use]
+    pub fn new(built: &str) -> Self {
+        let program = std::env::var_os("JETON_TEST_BINARY").map_or_else(|| PathBuf::from(built), PathBuf::from);
+        assert!(program.is_file(), "{} is not there: build it, or unset JETON_TEST_BINARY", program.display());
+        Self { program, folder: tempfile::tempdir().unwrap() }
+    }
+
+    /// A path in this test's folder.
+    #[must_use]
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The same as text.
+    #[must_use]
+    pub fn text(&self, name: &str) -> String {
+        self.path(name).to_str().unwrap().to_owned()
+    }
+
+    /// A command of the program in a clean environment, with nothing on standard input.
+    #[must_use]
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(arguments).stdin(Stdio::null()).current_dir(self.folder.path());
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("JETON_")) {
+            command.env_remove(name);
+        }
+        command
+    }
+
+    /// Runs a command to its end.
+    #[must_use]
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        finish(self.command(arguments))
+    }
+
+    /// Runs a command against `authority`, as root.
+    #[must_use]
+    pub fn as_root(&self, authority: &Authority, arguments: &[&str]) -> Output {
+        let mut command = self.command(arguments);
+        command
+            .env("JETON_URL", format!("http://{}", authority.http))
+            .env("JETON_TOKEN_FILE", authority.data.join("root.token"));
+        finish(command)
+    }
+
+    /// Starts an authority on a folder of this test, on ports that the system chooses.
+    #[must_use]
+    pub fn serve(&self, data: &str) -> Authority {
+        self.serve_at(data, "127.0.0.1:0".parse().unwrap(), "127.0.0.1:0".parse().unwrap())
+    }
+
+    /// Starts an authority on given ports: those that it had before.
+    #[must_use]
+    pub fn serve_at(&self, data: &str, http: SocketAddr, feed: SocketAddr) -> Authority {
+        let data = self.path(data);
+        let (http, feed) = (http.to_string(), feed.to_string());
+        let arguments = ["serve", "--json", "--data-dir", data.to_str().unwrap(), "--http", &http, "--feed", &feed];
+        let (process, said) = self.start("serve", &arguments);
+        Authority { process, http: address(&said, "http"), feed: address(&said, "feed"), data }
+    }
+
+    /// Issues a verifier's token for `namespaces` and starts a sidecar with it; returns once it is ready.
+    pub async fn sidecar(&self, authority: &Authority, name: &str, namespaces: &str, web: &Web) -> Sidecar {
+        let token = format!("{name}.token");
+        if !self.path(&token).exists() {
+            let scopes: Vec<String> = namespaces.split(',').map(|ns| format!("verifier@{ns}")).collect();
+            let (credential, out) = (format!("jeton/{name}"), self.text(&token));
+            let mut arguments = vec!["issue", &credential, "--out", &out];
+            for scope in &scopes {
+                arguments.extend(["--scope", scope]);
+            }
+            let _ = self.as_root(authority, &arguments).expect(0);
+        }
+        let sidecar = self.sidecar_unready(authority, name, namespaces);
+        sidecar.until_ready(web).await;
+        sidecar
+    }
+
+    /// Starts a sidecar with the token file that is there.
+    #[must_use]
+    pub fn sidecar_unready(&self, authority: &Authority, name: &str, namespaces: &str) -> Sidecar {
+        let (feed, token) = (format!("http://{}", authority.feed), self.text(&format!("{name}.token")));
+        let arguments = [
+            "sidecar", "--json", "--feed", &feed, "--namespace", namespaces, "--token-file", &token, "--http",
+            "127.0.0.1:0", "--id", name, "--drain", "0s",
+        ];
+        let (process, said) = self.start(name, &arguments);
+        Sidecar { process, http: address(&said, "http") }
+    }
+
+    fn start(&self, name: &str, arguments: &[&str]) -> (Running, Value) {
+        let mut child = self.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        let mut text = String::new();
+        loop {
+            let mut line = String::new();
+            if out.read_line(&mut line).unwrap() == 0 {
+                let mut err = String::new();
+                child.stderr.take().unwrap().read_to_string(&mut err).unwrap();
+                panic!("{name} did not start: {err}");
+            }
+            text.push_str(&line);
+            if let Ok(said) = serde_json::from_str(&text) {
+                // A full pipe must not stop the process: what it says later is passed on.
+                let mut err = child.stderr.take().unwrap();
+                std::thread::spawn(move || std::io::copy(&mut err, &mut std::io::stderr()));
+                return (Running { child, name: name.to_owned() }, said);
+            }
+        }
+    }
+}
+
+impl Authority {
+    /// SIGKILL.
+    pub fn kill(self) {
+        self.process.kill();
+    }
+
+    /// SIGTERM, and waits for its end.
+    #[must_use]
+    pub fn stop(self) -> Stopped {
+        self.process.stop()
+    }
+
+    /// Its API as a base URL.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.http)
+    }
+
+    /// The root token.
+    #[must_use]
+    pub fn root_token(&self) -> String {
+        read(&self.data.join("root.token"))
+    }
+}
+
+impl Sidecar {
+    /// SIGSTOP.
+    pub fn freeze(&self) {
+        self.process.signal(Signal::STOP);
+    }
+
+    /// SIGCONT.
+    pub fn wake(&self) {
+        self.process.signal(Signal::CONT);
+    }
+
+    /// SIGKILL.
+    pub fn kill(self) {
+        self.process.kill();
+    }
+
+    /// SIGTERM, and waits for its end.
+    #[must_use]
+    pub fn stop(self) -> Stopped {
+        self.process.stop()
+    }
+
+    /// Waits until it can answer.
+    pub async fn until_ready(&self, web: &Web) {
+        let started = Instant::now();
+        loop {
+            let answer = web.get(self.http, "/readyz", None).await;
+            if answer.as_ref().is_some_and(|answer| answer.status == 200) {
+                return;
+            }
+            assert!(started.elapsed() < PATIENCE, "{} is not ready: {answer:?}", self.process.name);
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+impl Running {
+    fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
+        kill_process(pid, signal).unwrap();
+    }
+
+    fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    fn stop(mut self) -> Stopped {
+        self.signal(Signal::TERM);
+        let started = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return Stopped { code: status.code().unwrap_or(-1) };
+            }
+            assert!(started.elapsed() < PATIENCE, "{} does not stop", self.name);
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A file's text without the line's end.
+fn read(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap().trim_end().to_owned()
+}
+
+fn address(said: &Value, field: &str) -> SocketAddr {
+    said[field].as_str().and_then(|text| text.parse().ok()).unwrap_or_else(|| panic!("no {field} in {said}"))
+}
+
+fn finish(mut command: Command) -> Output {
+    let output = command.output().unwrap();
+    Output {
+        code: output.status.code().unwrap_or(-1),
+        out: String::from_utf8(output.stdout).unwrap(),
+        err: String::from_utf8(output.stderr).unwrap(),
+    }
+}
