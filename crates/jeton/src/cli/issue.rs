@@ -1,0 +1,35 @@
+//! `jeton issue`.
+
+use jeton_api::credential::{IssueRequest, IssuedView};
+use jeton_types::{Labels, ScopeSet};
+
+use super::client;
+use crate::{
+    args::IssueArgs,
+    exit::{Exit, Failure, Outcome},
+    output,
+};
+
+pub async fn run(args: IssueArgs, json: bool) -> Outcome {
+    let namespace = args.credential.namespace;
+    let request = IssueRequest {
+        name: args.credential.name,
+        subject: args.subject,
+        scopes: ScopeSet::new(args.scopes).map_err(Failure::usage)?,
+        labels: Labels::new(args.labels).map_err(Failure::usage)?,
+        ttl: args.ttl,
+    };
+    let issued: IssuedView = client(&args.connection)?.post(&format!("/v1/namespaces/{namespace}/credentials"), &request).await?;
+    if json {
+        if let Some(out) = &args.out {
+            output::save_secret(&issued.token.secret.0, out)?;
+        }
+        output::document(&issued)?;
+    } else {
+        output::secret(&issued.token.secret.0, args.out.as_deref())?;
+        if let Some(out) = &args.out {
+            output::note(&format!("wrote {} to {}", issued.token.hint, out.display()));
+        }
+    }
+    Ok(Exit::Done)
+}

@@ -1,0 +1,41 @@
+//! `jeton verify`.
+
+use jeton_api::{
+    secret::SecretText,
+    verify::{VerdictView, VerifyRequest},
+};
+use jeton_client::http::ApiClient;
+use jeton_types::ScopeSet;
+
+use super::{client, read_secret};
+use crate::{
+    args::VerifyArgs,
+    exit::{Exit, Failure, Outcome},
+    output,
+};
+
+pub async fn run(args: VerifyArgs, json: bool) -> Outcome {
+    let token = read_secret(&args.token)?;
+    let client = match &args.at {
+        // A sidecar's listener is for its neighbours: it asks for no token.
+        Some(url) => ApiClient::new(url, None).map_err(Failure::usage)?,
+        None => client(&args.connection)?,
+    };
+    let request =
+        VerifyRequest { token: SecretText(token), scopes: ScopeSet::new(args.scopes).map_err(Failure::usage)? };
+    let verdict: VerdictView = client.post("/v1/verify", &request).await?;
+    if json {
+        output::document(&verdict)?;
+    } else if verdict.valid {
+        output::line(&format!(
+            "valid: {} of {}, subject {}, scopes {}",
+            output::or_dash(verdict.token_id.as_ref()),
+            output::or_dash(verdict.namespace.as_ref()),
+            output::or_dash(verdict.subject.as_ref()),
+            if verdict.scopes.is_empty() { "-".to_owned() } else { verdict.scopes.to_string() },
+        ))?;
+    } else {
+        output::line(&format!("{}: do not let it in", verdict.code))?;
+    }
+    Ok(if verdict.valid { Exit::Done } else { Exit::Refused })
+}

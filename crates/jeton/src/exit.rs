@@ -1,0 +1,89 @@
+//! How a command ends.
+
+use std::{fmt, process::ExitCode};
+
+use jeton_api::problem::{self, Problem};
+use jeton_client::http::CallError;
+
+/// The exit codes that scripts rely on; the highest that applies wins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Exit {
+    /// Done.
+    Done = 0,
+    /// Refused: an invalid token, a receipt not complete in time, nothing matched, a file that does not check.
+    Refused = 1,
+    /// Usage: arguments, files, folders, ports.
+    Usage = 2,
+    /// Unreachable, also `stale`, 429 and 503.
+    Unreachable = 3,
+    /// Internal: corruption, a failed sync.
+    Internal = 4,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// Why a command did not do what it was asked, with what to do now.
+#[derive(Debug)]
+pub struct Failure {
+    /// The exit code.
+    pub exit: Exit,
+    /// For a person, on standard error.
+    pub message: String,
+}
+
+/// What a command returns: how it ended, or why it could not.
+pub type Outcome = Result<Exit, Failure>;
+
+impl Failure {
+    /// With any exit code.
+    pub fn new(exit: Exit, message: impl fmt::Display) -> Self {
+        Self { exit, message: message.to_string() }
+    }
+
+    /// Wrong arguments, files, folders or ports.
+    pub fn usage(message: impl fmt::Display) -> Self {
+        Self::new(Exit::Usage, message)
+    }
+
+    /// The machine or the store let us down.
+    pub fn internal(message: impl fmt::Display) -> Self {
+        Self::new(Exit::Internal, message)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl From<Problem> for Failure {
+    fn from(problem: Problem) -> Self {
+        let exit = match problem.code.exit() {
+            problem::Exit::Refused => Exit::Refused,
+            problem::Exit::Unreachable => Exit::Unreachable,
+            problem::Exit::Internal => Exit::Internal,
+        };
+        Self::new(exit, format!("{}: {problem}", problem.code))
+    }
+}
+
+impl From<CallError> for Failure {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::Problem(problem) => problem.into(),
+            CallError::Unreachable(why) => Self::new(
+                Exit::Unreachable,
+                format!("{why} (--url or JETON_URL says where the authority is)"),
+            ),
+            CallError::Bad(why) => Self::new(
+                Exit::Internal,
+                format!("the answer makes no sense: {why}; does --url or JETON_URL point at a Jeton authority?"),
+            ),
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! `jeton sidecar`.
+
+use std::sync::Arc;
+
+use jeton_edge::sidecar::{Sidecar, SidecarConfig};
+use jeton_host::{
+    clock::{OsEntropy, SystemClock},
+    signal::shutdown_signal,
+};
+use jeton_types::VerifierName;
+
+use crate::{
+    args::SidecarArgs,
+    exit::{Exit, Failure, Outcome},
+    output,
+};
+
+pub async fn run(args: SidecarArgs, json: bool) -> Outcome {
+    let name = match args.id {
+        Some(name) => name,
+        None => host_name()?,
+    };
+    let config = SidecarConfig {
+        feed_url: args.feed,
+        namespaces: args.namespace,
+        token_file: args.token_file,
+        http: args.http,
+        plaintext: args.plaintext,
+        name: name.clone(),
+        drain: args.drain.duration(),
+    };
+    let stop = shutdown_signal().map_err(Failure::internal)?;
+    let running =
+        Sidecar::start(config, Arc::new(SystemClock), Arc::new(OsEntropy)).await.map_err(Failure::usage)?;
+    let session = running.verifier().status().session;
+    if json {
+        output::document(&serde_json::json!({ "http": running.http_addr, "id": name, "session": session }))?;
+    } else {
+        output::line(&format!("sidecar {name}: http://{}, session {session}", running.http_addr))?;
+        output::note("nothing is kept on disk: the next start begins with a snapshot");
+    }
+    tokio::select! {
+        _ = stop => {}
+        // Every answer is 503 from here on; whoever supervises the process starts another.
+        () = running.verifier().failed() => return Err(Failure::internal("the verifier's driver died; start the sidecar again")),
+    }
+    running.shutdown().await;
+    Ok(Exit::Done)
+}
+
+fn host_name() -> Result<VerifierName, Failure> {
+    let name = rustix::system::uname();
+    let name = name.nodename().to_string_lossy().into_owned();
+    name.parse().map_err(|error| Failure::usage(format!("the host's name `{name}` cannot be used: {error}; give --id NAME")))
+}

@@ -1,0 +1,82 @@
+//! The tree is the architecture diagram: dependencies point down only.
+
+use std::collections::BTreeMap;
+
+use cargo_metadata::{DependencyKind, MetadataCommand};
+
+/// Each crate's floor, as in ARCHITECTURE.md. A crate that is not here fails the test.
+const FLOORS: &[(&str, u8)] = &[
+    ("jeton-types", 0),
+    ("jeton-lifecycle", 1),
+    ("jeton-feed", 1),
+    ("jeton-verifier", 1),
+    ("jeton-api", 2),
+    ("jeton-proto", 2),
+    ("jeton-store", 2),
+    ("jeton-host", 2),
+    ("jeton-client", 2),
+    ("jeton-authority", 3),
+    ("jeton-edge", 3),
+    ("jeton", 4),
+];
+
+/// Never linked by the product.
+const PROOF: &[&str] = &["jeton-testkit"];
+
+/// What floors 0 and 1 must not reach, even through others.
+const HEAVY: &[&str] = &["tokio", "hyper", "axum", "tonic", "rusqlite", "rustix", "getrandom", "mio", "socket2"];
+
+#[test]
+fn dependencies_point_down_only() {
+    let metadata = MetadataCommand::new().manifest_path(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")).exec().unwrap();
+    let floors: BTreeMap<&str, u8> = FLOORS.iter().copied().collect();
+    let mut wrong = Vec::new();
+    for package in metadata.workspace_packages() {
+        let from = package.name.as_str();
+        if PROOF.contains(&from) {
+            continue;
+        }
+        let Some(floor) = floors.get(from) else {
+            wrong.push(format!("{from} has no floor: name it in ARCHITECTURE.md and in this test"));
+            continue;
+        };
+        for dependency in package.dependencies.iter().filter(|dep| dep.kind == DependencyKind::Normal) {
+            let to = dependency.name.as_str();
+            if PROOF.contains(&to) {
+                wrong.push(format!("{from} links {to}, which is for proof only"));
+            }
+            if let Some(below) = floors.get(to)
+                && (below > floor || (below == floor && *floor >= 3))
+            {
+                wrong.push(format!("{from} (floor {floor}) depends on {to} (floor {below})"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_rules_reach_no_runtime() {
+    let metadata = MetadataCommand::new().manifest_path(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")).exec().unwrap();
+    let resolve = metadata.resolve.as_ref().unwrap();
+    let name_of = |id: &cargo_metadata::PackageId| metadata[id].name.to_string();
+    let mut wrong = Vec::new();
+    for (rule, _) in FLOORS.iter().filter(|(_, floor)| *floor <= 1) {
+        let root = metadata.packages.iter().find(|package| package.name.as_str() == *rule).unwrap();
+        let (mut open, mut seen) = (vec![root.id.clone()], Vec::new());
+        while let Some(id) = open.pop() {
+            let node = resolve.nodes.iter().find(|node| node.id == id).unwrap();
+            for dependency in &node.deps {
+                let linked = dependency.dep_kinds.iter().any(|kind| kind.kind == DependencyKind::Normal);
+                if linked && !seen.contains(&dependency.pkg) {
+                    seen.push(dependency.pkg.clone());
+                    open.push(dependency.pkg.clone());
+                }
+            }
+        }
+        for reached in seen.iter().map(name_of).filter(|name| HEAVY.contains(&name.as_str())) {
+            wrong.push(format!("{rule} reaches {reached}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
