@@ -6,7 +6,7 @@
 //! - `http` is the API for people and programs, `access` finds out who calls.
 //! - [`feed`] is the gRPC stream of the verifiers and drives the hub of `jeton-feed`.
 //! - [`receipt`] makes, signs and checks receipts, [`keys`] holds what they are signed with.
-//! - [`time`] is authority time, `inflight` counts the verifications under way, [`metric`] what is measured.
+//! - [`time`] is authority time, [`inflight`] counts the verifications under way, [`metric`] what is measured.
 //!
 //! What this crate never does: keep a secret, grant anything on a wall clock, or tell of what is not durable.
 
@@ -15,7 +15,7 @@ pub mod config;
 mod core;
 pub mod feed;
 mod http;
-mod inflight;
+pub mod inflight;
 pub mod keys;
 pub mod metric;
 pub mod receipt;

@@ -7,6 +7,7 @@
 mod authority;
 mod check;
 mod clock;
+mod hub;
 mod net;
 mod plan;
 mod replica;

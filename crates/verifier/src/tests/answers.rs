@@ -10,7 +10,7 @@ use jeton_feed::{
 use jeton_types::{Now, ScopeSet, UnixTime};
 
 use super::{AUTHORITY, Held, START, acme, hooked, hooked::Hooked, lease, policy, record, replica_of, revision};
-use crate::{Code, FirstUse, MemoryReplica, Outcome, Required, Source, StaleWhy, decide};
+use crate::{Code, MemoryReplica, Outcome, Required, Source, StaleWhy, decide, first_use::FirstUse};
 
 fn known() -> Held {
     Held::new("acme_live", 5, 1)

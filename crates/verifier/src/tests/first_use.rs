@@ -82,7 +82,7 @@ fn any_move() -> impl Strategy<Value = Move> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1_000))]
+    #![proptest_config(ProptestConfig::with_cases(300))]
     #[test]
     fn the_rules_hold(moves in proptest::collection::vec(any_move(), 1..300)) {
         let mut first_use = FirstUse::new();

@@ -1,10 +1,11 @@
 //! Random schedules of a session, its replica, verifications that are stopped anywhere, and an authority behind a bad
 //! network: the safety properties S1, S3, S6, S7, S9 and S14 hold at every step, and after healing all answers are right.
 
+mod model;
+mod moves;
+
 use std::{
-    cell::RefCell,
     collections::{HashMap, HashSet, VecDeque},
-    rc::Rc,
     sync::Arc,
     time::Duration,
 };
@@ -19,8 +20,12 @@ use jeton_feed::{
 use jeton_types::{BootTime, Freshness, Now, SessionId, UnixTime};
 use proptest::prelude::*;
 
-use super::{Held, START, acme, hooked, hooked::Hooked, policy, world_model::Authority};
-use crate::{CaughtUp, Code, Computed, FirstUse, MemoryReplica, Outcome, Required, Source, Verdict, first_use::Ticket};
+use self::{model::Authority, moves::Meanwhile};
+use super::{Held, START, acme, hooked::Hooked};
+use crate::{
+    Code, Computed, MemoryReplica, Outcome, Source, Verdict,
+    first_use::{CaughtUp, FirstUse, Ticket},
+};
 
 struct World {
     /// Since the start of the world, and how fast the clocks go, in tenths.
@@ -41,7 +46,6 @@ struct World {
     waiting: HashMap<Ticket, Verification>,
     seen_revoked: HashSet<usize>,
     left: bool,
-    answers: usize,
 }
 
 struct Verification {
@@ -90,7 +94,6 @@ impl World {
             waiting: HashMap::new(),
             seen_revoked: HashSet::new(),
             left: false,
-            answers: 0,
         };
         world.input(Input::Tick);
         world
@@ -279,10 +282,7 @@ impl World {
 
     fn released(&mut self, verification: Verification, outcome: Outcome) -> Result<(), TestCaseError> {
         match outcome {
-            Outcome::Answer(verdict) => {
-                self.answers += 1;
-                self.answered(&verification, &verdict)
-            }
+            Outcome::Answer(verdict) => self.answered(&verification, &verdict),
             Outcome::NeedsWatermark(_) => {
                 prop_assert!(verification.caught_up.is_none(), "asked twice");
                 if let Ok(ticket) = self.first_use.join(self.now.boot, None) {

@@ -9,7 +9,7 @@ use jeton_feed::{
 };
 use jeton_types::{BootTime, Hash32, Revision, StartId, UnixTime};
 
-use super::super::{AUTHORITY, acme, policy, record, revision};
+use crate::tests::{AUTHORITY, acme, policy, record, revision};
 
 pub(super) struct Authority {
     log: Vec<(Record, BootTime)>,
