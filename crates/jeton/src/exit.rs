@@ -49,6 +49,17 @@ impl Failure {
         Self::new(Exit::Usage, message)
     }
 
+    /// What an error says, with its causes, outermost first.
+    pub fn caused(exit: Exit, error: &dyn std::error::Error) -> Self {
+        let mut message = error.to_string();
+        let mut cause = error.source();
+        while let Some(deeper) = cause {
+            message.push_str(&format!(": {deeper}"));
+            cause = deeper.source();
+        }
+        Self { exit, message }
+    }
+
     /// The machine or the store let us down.
     pub fn internal(message: impl fmt::Display) -> Self {
         Self::new(Exit::Internal, message)

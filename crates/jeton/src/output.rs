@@ -2,10 +2,12 @@
 
 use std::{io::Write as _, path::Path};
 
+use jeton_api::token::NewTokenView;
+use jeton_host::files::PrivateFile;
 use jeton_types::Secret;
 use serde::Serialize;
 
-use crate::exit::Failure;
+use crate::exit::{Exit, Failure};
 
 /// Prints one JSON document.
 pub fn document<T: Serialize>(value: &T) -> Result<(), Failure> {
@@ -25,19 +27,58 @@ pub fn note(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
-/// Hands a secret out: into a file of mode 0600, or alone on standard output.
-pub fn secret(secret: &Secret<String>, out: Option<&Path>) -> Result<(), Failure> {
-    match out {
-        Some(path) => save_secret(secret, path),
-        None => line(secret.expose()),
+/// Writes a secret to a file of mode 0600, replacing what was there as a whole.
+pub fn save_secret(secret: &Secret<String>, path: &Path) -> Result<(), Failure> {
+    SecretOut::prepare(Some(path))?.write(secret)
+}
+
+/// Where a new secret goes, found to take it before the secret is made: it exists once, and nobody can ask for it again.
+pub struct SecretOut(Option<PrivateFile>);
+
+impl SecretOut {
+    /// A file of mode 0600, or standard output.
+    pub fn prepare(path: Option<&Path>) -> Result<Self, Failure> {
+        let file = path.map(PrivateFile::prepare).transpose();
+        Ok(Self(file.map_err(|error| Failure::caused(Exit::Usage, &error))?))
+    }
+
+    /// Hands out the secret of a new token: into the file, or alone on standard output. With `json` the document is
+    /// printed, and the secret is in it only if it is in no file.
+    pub fn hand_out<T: Serialize>(self, view: &T, token: &NewTokenView, json: bool) -> Result<(), Failure> {
+        let to_file = self.0.is_some();
+        let handed = if json && !to_file { Ok(()) } else { self.write(&token.secret.0) };
+        let printed = handed.and_then(|()| match json {
+            true if to_file => document(&without_secret(view)?),
+            true => document(view),
+            false => Ok(()),
+        });
+        printed.map_err(|failure| Failure {
+            message: format!(
+                "{failure}; token {0} is issued, but its secret may be lost: end it with `jeton revoke --token-id {0}`",
+                token.id
+            ),
+            ..failure
+        })
+    }
+
+    fn write(self, secret: &Secret<String>) -> Result<(), Failure> {
+        match self.0 {
+            Some(file) => {
+                let text = Secret::new(format!("{}\n", secret.expose()));
+                file.finish(text.expose().as_bytes()).map_err(|error| Failure::caused(Exit::Usage, &error))
+            }
+            None => line(secret.expose()),
+        }
     }
 }
 
-/// Writes a secret to a file of mode 0600, replacing what was there as a whole.
-pub fn save_secret(secret: &Secret<String>, path: &Path) -> Result<(), Failure> {
-    let mut text = Secret::new(secret.expose().clone());
-    text = Secret::new(format!("{}\n", text.expose()));
-    jeton_host::files::write_private(path, text.expose().as_bytes()).map_err(Failure::usage)
+/// A document about a new token, without what went into a file.
+fn without_secret<T: Serialize>(view: &T) -> Result<serde_json::Value, Failure> {
+    let mut document = serde_json::to_value(view).map_err(Failure::internal)?;
+    if let Some(token) = document.get_mut("token").and_then(serde_json::Value::as_object_mut) {
+        token.remove("secret");
+    }
+    Ok(document)
 }
 
 /// Rows under a head, in columns as wide as they need to be.

@@ -24,7 +24,7 @@ pub async fn run(args: ServeArgs, json: bool) -> Outcome {
             StartClass::Usage => Exit::Usage,
             StartClass::Internal => Exit::Internal,
         };
-        Failure::new(exit, chain(&error))
+        Failure::caused(exit, &error)
     })?;
     if json {
         output::document(&serde_json::json!({
@@ -45,15 +45,4 @@ pub async fn run(args: ServeArgs, json: bool) -> Outcome {
     }
     running.run_until(stop).await.map_err(|stopped| Failure::internal(&stopped))?;
     Ok(Exit::Done)
-}
-
-/// The error with its causes, outermost first.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(deeper) = cause {
-        text.push_str(&format!(": {deeper}"));
-        cause = deeper.source();
-    }
-    text
 }

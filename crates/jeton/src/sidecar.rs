@@ -11,6 +11,7 @@ use jeton_types::VerifierName;
 
 use crate::{
     args::SidecarArgs,
+    cli,
     exit::{Exit, Failure, Outcome},
     output,
 };
@@ -20,6 +21,9 @@ pub async fn run(args: SidecarArgs, json: bool) -> Outcome {
         Some(name) => name,
         None => host_name()?,
     };
+    // Looked at here because it is a mistake that time does not cure; a file that turns bad later only leaves the old
+    // token in use.
+    cli::own_token(&args.token_file)?;
     let config = SidecarConfig {
         feed_url: args.feed,
         namespaces: args.namespace,
@@ -30,8 +34,9 @@ pub async fn run(args: SidecarArgs, json: bool) -> Outcome {
         drain: args.drain.duration(),
     };
     let stop = shutdown_signal().map_err(Failure::internal)?;
-    let running =
-        Sidecar::start(config, Arc::new(SystemClock), Arc::new(OsEntropy)).await.map_err(Failure::usage)?;
+    let running = Sidecar::start(config, Arc::new(SystemClock), Arc::new(OsEntropy))
+        .await
+        .map_err(|error| Failure::caused(Exit::Usage, &error))?;
     let session = running.verifier().status().session;
     if json {
         output::document(&serde_json::json!({ "http": running.http_addr, "id": name, "session": session }))?;

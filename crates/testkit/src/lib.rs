@@ -4,8 +4,31 @@
 //! with what the process said: this crate is for tests alone and is never linked by the product.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on ends here")]
 
+mod dice;
 mod process;
+mod prober;
 mod web;
+mod wire;
 
+use std::{
+    io::Write as _,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+pub use dice::Dice;
 pub use process::{Authority, Jeton, Output, Sidecar, Stopped};
+pub use prober::{Probe, Prober};
 pub use web::{Answer, Web};
+pub use wire::Wire;
+
+/// The time of day in microseconds: what a process of the product on the same machine reads.
+#[must_use]
+pub fn now_us() -> u64 {
+    u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros()).unwrap()
+}
+
+/// Prints a line also of a test that passes: what was measured.
+pub fn report(line: &str) {
+    // Past the test harness, which keeps what the macros print.
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
+}

@@ -143,6 +143,18 @@ impl Jeton {
 
     /// Issues a verifier's token for `namespaces` and starts a sidecar with it; returns once it is ready.
     pub async fn sidecar(&self, authority: &Authority, name: &str, namespaces: &str, web: &Web) -> Sidecar {
+        self.sidecar_through(authority, authority.feed, name, namespaces, web).await
+    }
+
+    /// The same with the feed at `feed`: a [`crate::Wire`] to the authority, for instance.
+    pub async fn sidecar_through(
+        &self,
+        authority: &Authority,
+        feed: SocketAddr,
+        name: &str,
+        namespaces: &str,
+        web: &Web,
+    ) -> Sidecar {
         let token = format!("{name}.token");
         if !self.path(&token).exists() {
             let scopes: Vec<String> = namespaces.split(',').map(|ns| format!("verifier@{ns}")).collect();
@@ -153,15 +165,15 @@ impl Jeton {
             }
             let _ = self.as_root(authority, &arguments).expect(0);
         }
-        let sidecar = self.sidecar_unready(authority, name, namespaces);
+        let sidecar = self.sidecar_unready(feed, name, namespaces);
         sidecar.until_ready(web).await;
         sidecar
     }
 
     /// Starts a sidecar with the token file that is there.
     #[must_use]
-    pub fn sidecar_unready(&self, authority: &Authority, name: &str, namespaces: &str) -> Sidecar {
-        let (feed, token) = (format!("http://{}", authority.feed), self.text(&format!("{name}.token")));
+    pub fn sidecar_unready(&self, feed: SocketAddr, name: &str, namespaces: &str) -> Sidecar {
+        let (feed, token) = (format!("http://{feed}"), self.text(&format!("{name}.token")));
         let arguments = [
             "sidecar", "--json", "--feed", &feed, "--namespace", namespaces, "--token-file", &token, "--http",
             "127.0.0.1:0", "--id", name, "--drain", "0s",
@@ -218,9 +230,14 @@ impl Authority {
 }
 
 impl Sidecar {
-    /// SIGSTOP.
+    /// SIGSTOP; returns once every thread has stopped, so that whatever is sent from here on waits for [`Self::wake`].
     pub fn freeze(&self) {
         self.process.signal(Signal::STOP);
+        let started = Instant::now();
+        while !self.process.is_stopped() {
+            assert!(started.elapsed() < PATIENCE, "{} does not freeze", self.process.name);
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// SIGCONT.
@@ -257,6 +274,13 @@ impl Running {
     fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
         kill_process(pid, signal).unwrap();
+    }
+
+    fn is_stopped(&self) -> bool {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        // A thread that ended meanwhile runs no more either.
+        let states = tasks.filter_map(|task| std::fs::read_to_string(task.unwrap().path().join("stat")).ok());
+        states.into_iter().all(|stat| stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T')))
     }
 
     fn kill(mut self) {

@@ -34,7 +34,7 @@ impl Answer {
     }
 }
 
-/// A client that reports every status and follows nothing.
+/// A client that reports every status, follows nothing and tries nothing twice.
 #[derive(Clone)]
 pub struct Web(Client<HttpConnector, Full<Bytes>>);
 
@@ -42,7 +42,7 @@ impl Default for Web {
     fn default() -> Self {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
-        Self(Client::builder(TokioExecutor::new()).build(connector))
+        Self(Client::builder(TokioExecutor::new()).retry_canceled_requests(false).build(connector))
     }
 }
 
@@ -65,6 +65,22 @@ impl Web {
         self.get(sidecar, "/auth", Some(token)).await.map_or(0, |answer| answer.status)
     }
 
+    /// Any request: with these header fields, in this order, and this body; nothing if there was no answer.
+    pub async fn request(
+        &self,
+        method: &str,
+        to: SocketAddr,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Option<Answer> {
+        let mut request = Request::builder().method(method).uri(format!("http://{to}{path}"));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.exchange(request.body(Full::new(body.into())).ok()?).await
+    }
+
     async fn send(
         &self,
         method: Method,
@@ -81,7 +97,10 @@ impl Web {
             request = request.header(header::CONTENT_TYPE, "application/json");
         }
         let body = body.map(Value::to_string).unwrap_or_default();
-        let request = request.body(Full::new(Bytes::from(body))).ok()?;
+        self.exchange(request.body(Full::new(Bytes::from(body))).ok()?).await
+    }
+
+    async fn exchange(&self, request: Request<Full<Bytes>>) -> Option<Answer> {
         tokio::time::timeout(PATIENCE, async {
             let (head, body) = self.0.request(request).await.ok()?.into_parts();
             let body = body.collect().await.ok()?.to_bytes();

@@ -133,6 +133,8 @@ impl Running {
 fn router(edge: Edge) -> Router {
     Router::new()
         .route("/auth", any(auth::auth))
+        // The wildcard does not match nothing, and Envoy asks for `/auth/` when its client asks for `/`.
+        .route("/auth/", any(auth::auth))
         .route("/auth/{*below}", any(auth::auth))
         .route("/v1/verify", post(verify::verify))
         .route("/livez", get(async || "alive\n"))

@@ -2,8 +2,8 @@
 
 use axum::{
     Json,
-    body::Bytes,
-    extract::{Extension, State, rejection::BytesRejection},
+    body::Body,
+    extract::{Extension, State},
     http::{
         HeaderMap, HeaderValue,
         header::{CACHE_CONTROL, CONTENT_TYPE},
@@ -16,7 +16,7 @@ use jeton_api::{
     verify::{Source as SourceView, VerdictCode, VerdictView, VerifyRequest},
 };
 use jeton_client::feed::Answer;
-use jeton_host::serve::Peer;
+use jeton_host::serve::{Peer, read_body};
 use jeton_verifier::{Code, Required, Source, Verdict};
 
 use super::{Edge, problem};
@@ -25,18 +25,17 @@ pub(super) async fn verify(
     State(edge): State<Edge>,
     peer: Option<Extension<Peer>>,
     headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    body: Body,
 ) -> Response {
-    let json = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(is_json);
-    if !json {
+    if !is_json(&headers) {
         return problem::answer(ProblemCode::UnsupportedMediaType, "send the body as application/json");
     }
-    let body = match body {
+    let body = match read_body(body).await {
         Ok(body) => body,
-        Err(rejection) if rejection.status().as_u16() == 413 => {
-            return problem::answer(ProblemCode::TooLarge, "a body holds at most 64 KiB");
+        Err(error) => {
+            let broken = || problem::answer(ProblemCode::InvalidRequest, "the body did not arrive whole");
+            return error.reason().map_or_else(broken, problem::refuse);
         }
-        Err(_) => return problem::answer(ProblemCode::RequestTimeout, "the body did not arrive"),
     };
     let request: VerifyRequest = match serde_json::from_slice(&body) {
         Ok(request) => request,
@@ -54,8 +53,12 @@ pub(super) async fn verify(
     }
 }
 
-fn is_json(content_type: &str) -> bool {
-    content_type.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+/// Whether the body claims to be JSON, once.
+fn is_json(headers: &HeaderMap) -> bool {
+    let mut values = headers.get_all(CONTENT_TYPE).iter();
+    let (Some(value), None) = (values.next(), values.next()) else { return false };
+    let kind = value.to_str().ok().and_then(|text| text.split(';').next());
+    kind.is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
 }
 
 fn view(verdict: &Verdict) -> VerdictView {

@@ -9,7 +9,7 @@ mod private;
 mod watch;
 
 pub use folder::{FolderError, FolderLock, LockError, data_folder, lock_folder};
-pub use private::{FileError, PRIVATE_FILE_BYTES_MAX, read_private, write_private};
+pub use private::{FileError, PRIVATE_FILE_BYTES_MAX, PrivateFile, read_private, write_private};
 pub use watch::{FileWatch, Look};
 
 #[cfg(test)]

@@ -18,6 +18,12 @@ pub enum FileError {
         /// The file.
         path: PathBuf,
     },
+    /// The folder that the file belongs into is not there.
+    #[error("cannot write {}: there is no such folder; make it first or check the path", path.display())]
+    NoFolder {
+        /// The file.
+        path: PathBuf,
+    },
     /// The path leads to a folder, a pipe or a device.
     #[error("{} is not a regular file; give the path of a file", path.display())]
     NotAFile {
@@ -115,37 +121,69 @@ pub fn read_private(path: &Path) -> Result<Secret<String>, FileError> {
 /// # Errors
 /// [`FileError`] when the path is taken by something else than a file, or the operating system refuses.
 pub fn write_private(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
-    let owned = || path.to_path_buf();
-    let name = path.file_name().ok_or_else(|| FileError::NotAFile { path: owned() })?;
-    // Only a missing or a regular file is replaced: a rename over a device would not do what was meant.
-    if fs::metadata(path).is_ok_and(|facts| !facts.is_file()) {
-        return Err(FileError::NotAFile { path: owned() });
-    }
-    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-
-    let mut temporary_name = std::ffi::OsString::from(".");
-    temporary_name.push(name);
-    temporary_name.push(format!(".{}", random_suffix()));
-    let temporary = folder.join(temporary_name);
-
-    let written = write_new(&temporary, bytes)
-        .map_err(|source| refused("write", path, source))
-        .and_then(|()| fs::rename(&temporary, path).map_err(|source| refused("replace", path, source)));
-    if let Err(error) = written {
-        // Best effort: the error that matters is the one above.
-        let _ = fs::remove_file(&temporary);
-        return Err(error);
-    }
-    // Without this the rename itself may be lost in a power cut.
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(|source| refused("sync", folder, source))
+    PrivateFile::prepare(path)?.finish(bytes)
 }
 
-fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    // The umask can take bits away; the owner's own must stay.
-    file.set_permissions(fs::Permissions::from_mode(0o600))?;
-    file.write_all(bytes)?;
-    file.sync_all()
+/// A private file that is about to be written. For secrets that exist once: whether their place takes them is found out
+/// before they are made. Dropped without [`PrivateFile::finish`], it leaves nothing behind.
+#[derive(Debug)]
+pub struct PrivateFile {
+    path: PathBuf,
+    folder: PathBuf,
+    temporary: PathBuf,
+    file: File,
+}
+
+impl PrivateFile {
+    /// Opens a temporary file beside `path`.
+    ///
+    /// # Errors
+    /// [`FileError`] when the path is taken by something else than a file, or the operating system refuses.
+    pub fn prepare(path: &Path) -> Result<Self, FileError> {
+        let owned = || path.to_path_buf();
+        let name = path.file_name().ok_or_else(|| FileError::NotAFile { path: owned() })?;
+        // Only a missing or a regular file is replaced: a rename over a device would not do what was meant.
+        if fs::metadata(path).is_ok_and(|facts| !facts.is_file()) {
+            return Err(FileError::NotAFile { path: owned() });
+        }
+        let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+
+        let mut temporary_name = std::ffi::OsString::from(".");
+        temporary_name.push(name);
+        temporary_name.push(format!(".{}", random_suffix()));
+        let temporary = folder.join(temporary_name);
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary);
+        let file = file.map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => FileError::NoFolder { path: owned() },
+            _ => refused("write", path, source),
+        })?;
+        let prepared = Self { path: owned(), folder: folder.to_path_buf(), temporary, file };
+        // The umask can take bits away; the owner's own must stay.
+        let permitted = prepared.file.set_permissions(fs::Permissions::from_mode(0o600));
+        permitted.map_err(|source| refused("write", path, source))?;
+        Ok(prepared)
+    }
+
+    /// Writes the content and puts the file in its place.
+    ///
+    /// # Errors
+    /// [`FileError`] when the operating system refuses; what was there before is there still.
+    pub fn finish(mut self, bytes: &[u8]) -> Result<(), FileError> {
+        let written = self.file.write_all(bytes).and_then(|()| self.file.sync_all());
+        written.map_err(|source| refused("write", &self.path, source))?;
+        fs::rename(&self.temporary, &self.path).map_err(|source| refused("replace", &self.path, source))?;
+        // Without this the rename itself may be lost in a power cut.
+        File::open(&self.folder)
+            .and_then(|folder| folder.sync_all())
+            .map_err(|source| refused("sync", &self.folder, source))
+    }
+}
+
+impl Drop for PrivateFile {
+    fn drop(&mut self) {
+        // After `finish` it is not there any more; before, nothing can be done about a failure.
+        let _ = fs::remove_file(&self.temporary);
+    }
 }
 
 fn refused(action: &'static str, path: &Path, source: io::Error) -> FileError {

@@ -38,8 +38,23 @@ fn a_failed_write_leaves_the_old_content_and_nothing_else() {
     let folder = TempDir::new().unwrap();
     refused(write_private(folder.path(), b"x"), "is not a regular file");
     refused(write_private(Path::new("/dev/null"), b"x"), "is not a regular file");
-    refused(write_private(&folder.path().join("none/token"), b"x"), "there is no file");
+    refused(write_private(&folder.path().join("none/token"), b"x"), "there is no such folder");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_prepared_file_that_is_not_finished_changes_nothing() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("token");
+    write_private(&path, b"old").unwrap();
+    let prepared = PrivateFile::prepare(&path).unwrap();
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    drop(prepared);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    assert_eq!(read_private(&path).unwrap().expose(), "old");
+    PrivateFile::prepare(&path).unwrap().finish(b"new").unwrap();
+    assert_eq!(read_private(&path).unwrap().expose(), "new");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
 }
 
 #[test]

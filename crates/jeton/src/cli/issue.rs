@@ -19,17 +19,12 @@ pub async fn run(args: IssueArgs, json: bool) -> Outcome {
         labels: Labels::new(args.labels).map_err(Failure::usage)?,
         ttl: args.ttl,
     };
-    let issued: IssuedView = client(&args.connection)?.post(&format!("/v1/namespaces/{namespace}/credentials"), &request).await?;
-    if json {
-        if let Some(out) = &args.out {
-            output::save_secret(&issued.token.secret.0, out)?;
-        }
-        output::document(&issued)?;
-    } else {
-        output::secret(&issued.token.secret.0, args.out.as_deref())?;
-        if let Some(out) = &args.out {
-            output::note(&format!("wrote {} to {}", issued.token.hint, out.display()));
-        }
+    let client = client(&args.connection)?;
+    let place = output::SecretOut::prepare(args.out.as_deref())?;
+    let issued: IssuedView = client.post(&format!("/v1/namespaces/{namespace}/credentials"), &request).await?;
+    place.hand_out(&issued, &issued.token, json)?;
+    if let Some(out) = &args.out {
+        output::note(&format!("wrote {} to {}", issued.token.hint, out.display()));
     }
     Ok(Exit::Done)
 }

@@ -19,12 +19,12 @@ use jeton_api::{
     page::Page,
 };
 use jeton_client::http::ApiClient;
-use jeton_types::{CredentialRef, NamespaceName, Secret};
+use jeton_types::{CredentialRef, NamespaceName, Prefix, Secret};
 use serde::de::DeserializeOwned;
 
 use crate::{
     args::Connection,
-    exit::Failure,
+    exit::{Exit, Failure},
 };
 
 /// A client that speaks as whoever the connection's token belongs to.
@@ -40,13 +40,31 @@ pub fn open_client(connection: &Connection) -> Result<ApiClient, Failure> {
 /// The caller's token: `--token-file`, `JETON_TOKEN_FILE` or `JETON_TOKEN`, in this order.
 fn token(connection: &Connection) -> Result<Secret<String>, Failure> {
     if let Some(file) = &connection.token_file {
-        return jeton_host::files::read_private(file).map_err(Failure::usage);
+        return own_token(file);
     }
     match std::env::var("JETON_TOKEN") {
-        Ok(token) if !token.trim().is_empty() => Ok(Secret::new(token.trim().to_owned())),
+        Ok(token) if !token.trim().is_empty() => good_form(Secret::new(token.trim().to_owned()), "JETON_TOKEN"),
         _ => Err(Failure::usage(
             "no token: give --token-file FILE or set JETON_TOKEN_FILE (the first start of `jeton serve` writes root.token into its data folder)",
         )),
+    }
+}
+
+/// The token with which this process itself speaks, out of a file that only its owner may read.
+pub fn own_token(file: &Path) -> Result<Secret<String>, Failure> {
+    let token = jeton_host::files::read_private(file).map_err(|error| Failure::caused(Exit::Usage, &error))?;
+    good_form(token, &file.display().to_string())
+}
+
+/// A mistaken file is found here, where its name can be told, and not by a refusal from afar.
+fn good_form(token: Secret<String>, from: &str) -> Result<Secret<String>, Failure> {
+    match jeton_types::token::parse(token.expose().as_bytes()).map(|parsed| parsed.prefix == Prefix::BUILT_IN) {
+        Ok(true) => Ok(token),
+        Ok(false) => Err(Failure::usage(format!(
+            "{from} holds a token of another namespace: what is needed is one of namespace jeton, which begins with {}_",
+            Prefix::BUILT_IN
+        ))),
+        Err(malformed) => Err(Failure::usage(format!("{from} holds something else: {malformed}"))),
     }
 }
 
@@ -57,6 +75,12 @@ pub fn read_secret(path: &Path) -> Result<Secret<String>, Failure> {
 
     /// Longer than any token, with room for white space around it.
     const BYTES_MAX: u64 = 4_096;
+    if path.to_str().is_some_and(|text| jeton_types::token::parse(text.as_bytes()).is_ok()) {
+        return Err(Failure::usage(
+            "that is a token and no file: put it into a file, or give `-` and write it to standard input; other users \
+             of this machine can read arguments, so replace it",
+        ));
+    }
     let read = |source: &mut dyn std::io::Read| -> std::io::Result<Secret<String>> {
         let mut text = String::new();
         source.take(BYTES_MAX).read_to_string(&mut text)?;
@@ -85,7 +109,7 @@ pub async fn credential(client: &ApiClient, wanted: &CredentialRef) -> Result<Cr
                 .await?;
             page.items.into_iter().next().ok_or_else(|| {
                 Failure::new(
-                    crate::exit::Exit::Refused,
+                    Exit::Refused,
                     format!("not_found: no credential {wanted}; `jeton credential list {namespace}` shows what there is"),
                 )
             })
@@ -114,7 +138,7 @@ pub async fn namespace_of_prefix(client: &ApiClient, prefix: &str) -> Result<Nam
     let all: Vec<jeton_api::namespace::NamespaceView> = pages(client, "/v1/namespaces").await?;
     all.into_iter().find(|namespace| namespace.prefix.as_str() == prefix).map(|namespace| namespace.name).ok_or_else(|| {
         Failure::new(
-            crate::exit::Exit::Refused,
+            Exit::Refused,
             format!("nothing matched: no namespace that you may see has the prefix {prefix}; is it another authority's token?"),
         )
     })

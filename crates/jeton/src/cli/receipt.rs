@@ -28,7 +28,8 @@ async fn show(id: RevocationId, args: &ReceiptArgs, json: bool) -> Outcome {
     if let Some(out) = &args.out {
         let jws = client.get_text(&format!("/v1/revocations/{id}/receipt"), "application/jose").await?;
         // A receipt is no secret, but whoever may write it decides who may read it.
-        jeton_host::files::write_private(out, jws.trim().as_bytes()).map_err(Failure::usage)?;
+        jeton_host::files::write_private(out, jws.trim().as_bytes())
+            .map_err(|error| Failure::caused(Exit::Usage, &error))?;
         output::note(&format!("wrote {}; check it with `jeton receipt --check {}`", out.display(), out.display()));
     }
     let view: RevocationView = client.get(&format!("/v1/revocations/{id}")).await?;

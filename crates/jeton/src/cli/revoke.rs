@@ -64,7 +64,9 @@ async fn selector(client: &ApiClient, args: &RevokeArgs) -> Result<(NamespaceNam
         (None, None, Some(file)) => {
             let secret = read_secret(file)?;
             let prefix = jeton_types::token::parse(secret.expose().as_bytes())
-                .map_err(|malformed| Failure::usage(format!("{}: {malformed}", file.display())))?
+                .map_err(|malformed| {
+                    Failure::new(Exit::Refused, format!("nothing matched: {}: {malformed}", file.display()))
+                })?
                 .prefix
                 .to_owned();
             (namespace_of_prefix(client, &prefix).await?, SelectorRequest::Secret(SecretText(secret)))
@@ -95,7 +97,12 @@ async fn wait(
             return Ok(view);
         }
         beat.tick().await;
-        view = client.get(&format!("/v1/revocations/{}", view.id)).await?;
+        let id = view.id;
+        view = client.get(&format!("/v1/revocations/{id}")).await.map_err(|error| {
+            let failure = Failure::from(error);
+            let message = format!("{failure}; the revocation is committed, ask later with `jeton receipt {id}`");
+            Failure { message, ..failure }
+        })?;
     }
 }
 

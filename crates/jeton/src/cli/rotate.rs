@@ -12,15 +12,12 @@ use crate::{
 pub async fn run(args: RotateArgs, json: bool) -> Outcome {
     let client = client(&args.connection)?;
     let id = credential(&client, &args.credential).await?.id;
+    let place = output::SecretOut::prepare(args.out.as_deref())?;
     let request = RotateRequest { overlap: Some(args.overlap) };
     let rotated: RotatedView = client.post(&format!("/v1/credentials/{id}/rotate"), &request).await?;
-    if json {
-        if let Some(out) = &args.out {
-            output::save_secret(&rotated.token.secret.0, out)?;
-        }
-        output::document(&rotated)?;
-    } else {
-        output::secret(&rotated.token.secret.0, args.out.as_deref())?;
+    place.hand_out(&rotated, &rotated.token, json)?;
+    // As good as the new one: not revoked or expired before.
+    if !json && rotated.previous.state == rotated.token.state {
         let until = output::or_dash(rotated.previous.expires_at.as_ref());
         output::note(&format!("{} works on until {until}", rotated.previous.hint));
     }
