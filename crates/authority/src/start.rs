@@ -238,6 +238,7 @@ fn open(
 ) -> Result<Opened, StartError> {
     data_folder(&config.data_dir)?;
     let lock = lock_folder(&config.data_dir)?;
+    emptied(config)?;
     let store = Sqlite::open(
         &config.data_dir,
         OpenConfig {
@@ -248,6 +249,24 @@ fn open(
     )?;
     let keys = Keyring::open(&config.keys_dir(), &*entropy)?;
     Ok(Opened { store: Arc::new(store), keys: Arc::new(keys) })
+}
+
+/// Refuses to begin anew where state has been: a database that has gone missing must not look like a first start, with
+/// every token unknown and every revocation forgotten.
+fn emptied(config: &AuthorityConfig) -> Result<(), StoreError> {
+    let database = Sqlite::path(&config.data_dir);
+    if database.metadata().is_ok_and(|facts| facts.len() > 0) {
+        return Ok(());
+    }
+    let traces = [config.root_token(), config.data_dir.join("keys")];
+    match traces.iter().find(|trace| trace.exists()) {
+        None => Ok(()),
+        Some(trace) => Err(StoreError::Corrupt(format!(
+            "{} is missing or empty, yet {} is from an earlier start",
+            database.display(),
+            trace.display()
+        ))),
+    }
 }
 
 /// What the store's writer holds as long as it lives: so the folder stays locked until nothing can write to it any more,

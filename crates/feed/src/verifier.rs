@@ -312,10 +312,22 @@ impl Session {
         // A refused hello ends nothing: lease and grace run on (`protocol.md` 7).
         let after = match refused.why {
             Refusal::Unavailable | Refusal::UnknownNamespace => self.backoff.next(),
-            Refusal::Unauthenticated | Refusal::Forbidden | Refusal::Protocol | Refusal::Invalid => self.backoff.slow(),
+            Refusal::Unauthenticated | Refusal::Forbidden | Refusal::Protocol => self.backoff.slow(),
+            Refusal::Invalid => return self.abandon(refused, out),
         };
         out.extend([Effect::Note(Note::Refused(refused)), Effect::Disconnect]);
         self.reconnect(after, out);
+    }
+
+    /// The authority will never have this session with this hello: above all when the token is of another credential now,
+    /// which a session cannot change. Another takes its place. What the old one was granted runs on until the new one's
+    /// first lease; the authority counts the old one out for as long.
+    fn abandon(&mut self, refused: Refused, out: &mut Vec<Effect>) {
+        let message = refused.message.clone();
+        out.extend([Effect::Note(Note::Refused(refused)), Effect::AsksFailed, Effect::Disconnect]);
+        out.push(Effect::Lost(SessionLost::Refused { message }));
+        self.backoff.next();
+        self.state = State::Ended;
     }
 
     fn snapshot_begin<R: Replica>(&mut self, now: Now, at: Revision, replica: &R, out: &mut Vec<Effect>) {

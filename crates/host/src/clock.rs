@@ -38,7 +38,9 @@ fn read(clock: ClockId) -> Duration {
     Duration::new(u64::try_from(at.tv_sec).unwrap_or(0), u32::try_from(at.tv_nsec).unwrap_or(0))
 }
 
-/// Reads real time between two readings of boot time, and again while these lie apart; the tightest attempt counts.
+/// Reads real time between two readings of boot time, and again while these lie apart. The tightest attempt says how the
+/// two clocks stand to each other, the last reading says when: a stop after the tightest attempt must not make the answer
+/// an old one, by which a lease would seem to run on.
 fn together(mut read: impl FnMut(ClockId) -> Duration) -> Now {
     let mut boot = read(ClockId::Boottime);
     let mut best: Option<(Duration, Now)> = None;
@@ -50,12 +52,12 @@ fn together(mut read: impl FnMut(ClockId) -> Duration) -> Now {
         if best.is_none_or(|(smallest, _)| gap < smallest) {
             best = Some((gap, now));
         }
+        boot = after;
         if gap <= TIGHT {
             break;
         }
-        boot = after;
     }
-    best.map_or_else(Now::default, |(_, now)| now)
+    best.map_or_else(Now::default, |(_, now)| now.plus(boot_time(boot).since(now.boot)))
 }
 
 fn boot_time(since_boot: Duration) -> BootTime {
@@ -105,7 +107,27 @@ mod tests {
             boot += 500;
             if clock == ClockId::Realtime { Duration::from_secs(7) } else { Duration::from_millis(boot) }
         });
-        assert_eq!(now.real, UnixTime::from_micros(7_000_000));
+        assert_eq!(now.boot, BootTime::from_nanos(8_500_000_000), "the last one");
+        assert_eq!(now.real, UnixTime::from_micros(15_000_000), "as it stood to boot time at the first attempt");
+    }
+
+    #[test]
+    fn a_stop_among_restless_readings_does_not_give_an_old_one() {
+        // Attempts of 2 ms, then a stop of a minute within the next one, then attempts that are longer than the first.
+        let mut boots: VecDeque<u64> = [0, 2, 60_002, 60_005, 60_008, 60_011, 60_014, 60_017, 60_020].into();
+        let mut latest = 0;
+        let now = together(|clock| {
+            if clock == ClockId::Boottime {
+                latest = boots.pop_front().unwrap();
+            }
+            Duration::from_millis(if clock == ClockId::Boottime { latest } else { latest + 5_000 })
+        });
+        // Whoever releases an answer by this must not believe that his lease still runs.
+        assert!(now.boot >= BootTime::from_nanos(60_017_000_000), "{now:?}");
+        assert_eq!(
+            now.jump_since(Now { boot: BootTime::ZERO, real: UnixTime::from_micros(5_000_000) }),
+            Duration::ZERO
+        );
     }
 
     #[test]

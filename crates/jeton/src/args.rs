@@ -5,7 +5,8 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::{Args, Parser, Subcommand};
 use jeton_api::revocation::Reason;
 use jeton_types::{
-    CredentialName, CredentialRef, Freshness, Label, NamespaceName, Prefix, RevocationId, Scope, Span, Subject, TokenId, VerifierName,
+    CredentialName, CredentialRef, Freshness, Label, NamespaceName, Prefix, RevocationId, Scope, Span, Subject,
+    TokenId, VerifierName,
 };
 
 /// Self-hosted API tokens: issued fast, verified in memory, rotated under traffic, revoked with proof.
@@ -292,7 +293,7 @@ pub struct ReceiptArgs {
     #[arg(long, value_name = "FILE")]
     pub check: Option<PathBuf>,
     /// The authority's public keys, saved by `jeton keys`; with them a check needs no authority.
-    #[arg(long, value_name = "FILE", requires = "check")]
+    #[arg(long, value_name = "FILE", requires = "check", conflicts_with = "revocation")]
     pub keys: Option<PathBuf>,
     #[command(flatten)]
     pub connection: Connection,

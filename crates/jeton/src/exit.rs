@@ -87,10 +87,9 @@ impl From<CallError> for Failure {
     fn from(error: CallError) -> Self {
         match error {
             CallError::Problem(problem) => problem.into(),
-            CallError::Unreachable(why) => Self::new(
-                Exit::Unreachable,
-                format!("{why} (--url or JETON_URL says where the authority is)"),
-            ),
+            CallError::Unreachable(why) => {
+                Self::new(Exit::Unreachable, format!("{why} (--url or JETON_URL says where the authority is)"))
+            }
             CallError::Bad(why) => Self::new(
                 Exit::Internal,
                 format!("the answer makes no sense: {why}; does --url or JETON_URL point at a Jeton authority?"),

@@ -18,7 +18,9 @@ pub fn document<T: Serialize>(value: &T) -> Result<(), Failure> {
 /// Prints one line on standard output.
 pub fn line(text: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
-    writeln!(out, "{text}").and_then(|()| out.flush()).map_err(|error| Failure::usage(format!("standard output: {error}")))
+    writeln!(out, "{text}")
+        .and_then(|()| out.flush())
+        .map_err(|error| Failure::usage(format!("standard output: {error}")))
 }
 
 /// Says something to the person, not to the script.

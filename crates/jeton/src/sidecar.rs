@@ -56,5 +56,6 @@ pub async fn run(args: SidecarArgs, json: bool) -> Outcome {
 fn host_name() -> Result<VerifierName, Failure> {
     let name = rustix::system::uname();
     let name = name.nodename().to_string_lossy().into_owned();
-    name.parse().map_err(|error| Failure::usage(format!("the host's name `{name}` cannot be used: {error}; give --id NAME")))
+    name.parse()
+        .map_err(|error| Failure::usage(format!("the host's name `{name}` cannot be used: {error}; give --id NAME")))
 }

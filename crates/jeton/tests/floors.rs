@@ -28,7 +28,8 @@ const HEAVY: &[&str] = &["tokio", "hyper", "axum", "tonic", "rusqlite", "rustix"
 
 #[test]
 fn dependencies_point_down_only() {
-    let metadata = MetadataCommand::new().manifest_path(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")).exec().unwrap();
+    let metadata =
+        MetadataCommand::new().manifest_path(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")).exec().unwrap();
     let floors: BTreeMap<&str, u8> = FLOORS.iter().copied().collect();
     let mut wrong = Vec::new();
     for package in metadata.workspace_packages() {
@@ -57,7 +58,8 @@ fn dependencies_point_down_only() {
 
 #[test]
 fn the_rules_reach_no_runtime() {
-    let metadata = MetadataCommand::new().manifest_path(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")).exec().unwrap();
+    let metadata =
+        MetadataCommand::new().manifest_path(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")).exec().unwrap();
     let resolve = metadata.resolve.as_ref().unwrap();
     let name_of = |id: &cargo_metadata::PackageId| metadata[id].name.to_string();
     let mut wrong = Vec::new();

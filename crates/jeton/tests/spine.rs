@@ -13,10 +13,13 @@ fn jeton() -> Jeton {
 async fn a_tokens_life() {
     let (jeton, web) = (jeton(), Web::default());
     let authority = jeton.serve("data");
-    let said = jeton.as_root(&authority, &["namespace", "create", "acme", "--prefix", "acme_live", "--freshness", "strict"]);
+    let said =
+        jeton.as_root(&authority, &["namespace", "create", "acme", "--prefix", "acme_live", "--freshness", "strict"]);
     assert!(said.expect(0).out.contains("7s"), "the bound is told before it is needed");
 
-    let issued = jeton.as_root(&authority, &["issue", "acme/billing", "--scope", "orders:read", "--subject", "svc:billing"]).expect(0);
+    let issued = jeton
+        .as_root(&authority, &["issue", "acme/billing", "--scope", "orders:read", "--subject", "svc:billing"])
+        .expect(0);
     let token = issued.out.strip_suffix('\n').unwrap();
     let tail = token.strip_prefix("acme_live_").unwrap();
     assert!(tail.len() == 49 && tail.bytes().all(|byte| byte.is_ascii_alphanumeric()), "one token and nothing else");
@@ -30,7 +33,9 @@ async fn a_tokens_life() {
     assert_eq!(answer.header("x-jeton-subject"), "svc:billing");
     assert_eq!(answer.header("x-jeton-scopes"), "orders:read");
 
-    let revoked = jeton.as_root(&authority, &["revoke", "acme/billing", "--wait", "--json", "--reason", "found in a log"]).expect(0);
+    let revoked = jeton
+        .as_root(&authority, &["revoke", "acme/billing", "--wait", "--json", "--reason", "found in a log"])
+        .expect(0);
     let view = revoked.json();
     assert_eq!(view["receipt"]["state"], "complete", "{view}");
     assert_eq!(view["count"], 1);

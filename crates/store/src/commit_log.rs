@@ -23,7 +23,7 @@ pub struct Committed {
     pub record: Arc<Record>,
     /// The revocation that it belongs to, if it does.
     pub revocation: Option<RevocationId>,
-    /// The boot clock once it was durable.
+    /// The boot clock just before its commit.
     pub boot: BootTime,
 }
 

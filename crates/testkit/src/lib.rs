@@ -5,8 +5,8 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on ends here")]
 
 mod dice;
-mod process;
 mod prober;
+mod process;
 mod web;
 mod wire;
 
@@ -16,8 +16,8 @@ use std::{
 };
 
 pub use dice::Dice;
-pub use process::{Authority, Jeton, Output, Sidecar, Stopped};
 pub use prober::{Probe, Prober};
+pub use process::{Authority, Jeton, Output, Sidecar, Stopped};
 pub use web::{Answer, Web};
 pub use wire::Wire;
 

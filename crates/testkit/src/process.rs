@@ -1,8 +1,9 @@
 use std::{
-    io::{BufRead as _, BufReader, Read as _},
+    io::{BufRead as _, BufReader, Read},
     net::SocketAddr,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
+    thread::JoinHandle,
     time::{Duration, Instant},
 };
 
@@ -32,6 +33,21 @@ pub struct Output {
 }
 
 impl Output {
+    /// Runs a command to its end, which must come.
+    #[track_caller]
+    #[must_use]
+    pub fn of(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let (out, err) = (drain(child.stdout.take().unwrap()), drain(child.stderr.take().unwrap()));
+        let status = end_of(&mut child);
+        if status.is_none() {
+            child.kill().unwrap();
+        }
+        let (out, err) = (out.join().unwrap(), err.join().unwrap());
+        let Some(status) = status else { panic!("{command:?} does not end\nstdout: {out}\nstderr: {err}") };
+        Self { code: status.code().unwrap_or(-1), out, err }
+    }
+
     /// Demands an exit code.
     #[track_caller]
     pub fn expect(self, code: i32) -> Self {
@@ -112,17 +128,23 @@ impl Jeton {
     /// Runs a command to its end.
     #[must_use]
     pub fn run(&self, arguments: &[&str]) -> Output {
-        finish(self.command(arguments))
+        Output::of(self.command(arguments))
     }
 
     /// Runs a command against `authority`, as root.
     #[must_use]
     pub fn as_root(&self, authority: &Authority, arguments: &[&str]) -> Output {
+        Output::of(self.command_as_root(authority, arguments))
+    }
+
+    /// The same, not run yet.
+    #[must_use]
+    pub fn command_as_root(&self, authority: &Authority, arguments: &[&str]) -> Command {
         let mut command = self.command(arguments);
         command
             .env("JETON_URL", format!("http://{}", authority.http))
             .env("JETON_TOKEN_FILE", authority.data.join("root.token"));
-        finish(command)
+        command
     }
 
     /// Starts an authority on a folder of this test, on ports that the system chooses.
@@ -134,11 +156,33 @@ impl Jeton {
     /// Starts an authority on given ports: those that it had before.
     #[must_use]
     pub fn serve_at(&self, data: &str, http: SocketAddr, feed: SocketAddr) -> Authority {
-        let data = self.path(data);
-        let (http, feed) = (http.to_string(), feed.to_string());
-        let arguments = ["serve", "--json", "--data-dir", data.to_str().unwrap(), "--http", &http, "--feed", &feed];
-        let (process, said) = self.start("serve", &arguments);
-        Authority { process, http: address(&said, "http"), feed: address(&said, "feed"), data }
+        let arguments = self.serve_arguments(data, http, feed);
+        let (process, said) = self.start("serve", &arguments.each_ref().map(String::as_str));
+        Authority { process, http: address(&said, "http"), feed: address(&said, "feed"), data: self.path(data) }
+    }
+
+    /// Starts an authority and kills it with SIGKILL after a while, wherever it is by then.
+    pub fn serve_killed(&self, data: &str, http: SocketAddr, feed: SocketAddr, after: Duration) {
+        let arguments = self.serve_arguments(data, http, feed);
+        let mut command = self.command(&arguments.each_ref().map(String::as_str));
+        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let process = Running { child, name: "serve".to_owned() };
+        std::thread::sleep(after);
+        process.kill();
+    }
+
+    fn serve_arguments(&self, data: &str, http: SocketAddr, feed: SocketAddr) -> [String; 8] {
+        let words = [
+            "serve",
+            "--json",
+            "--data-dir",
+            &self.text(data),
+            "--http",
+            &http.to_string(),
+            "--feed",
+            &feed.to_string(),
+        ];
+        words.map(ToOwned::to_owned)
     }
 
     /// Issues a verifier's token for `namespaces` and starts a sidecar with it; returns once it is ready.
@@ -175,30 +219,43 @@ impl Jeton {
     pub fn sidecar_unready(&self, feed: SocketAddr, name: &str, namespaces: &str) -> Sidecar {
         let (feed, token) = (format!("http://{feed}"), self.text(&format!("{name}.token")));
         let arguments = [
-            "sidecar", "--json", "--feed", &feed, "--namespace", namespaces, "--token-file", &token, "--http",
-            "127.0.0.1:0", "--id", name, "--drain", "0s",
+            "sidecar",
+            "--json",
+            "--feed",
+            &feed,
+            "--namespace",
+            namespaces,
+            "--token-file",
+            &token,
+            "--http",
+            "127.0.0.1:0",
+            "--id",
+            name,
+            "--drain",
+            "0s",
         ];
         let (process, said) = self.start(name, &arguments);
         Sidecar { process, http: address(&said, "http") }
     }
 
     fn start(&self, name: &str, arguments: &[&str]) -> (Running, Value) {
-        let mut child = self.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let mut out = BufReader::new(child.stdout.take().unwrap());
+        let child = self.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut process = Running { child, name: name.to_owned() };
+        let mut out = BufReader::new(process.child.stdout.take().unwrap());
+        let mut err = process.child.stderr.take().unwrap();
         let mut text = String::new();
         loop {
             let mut line = String::new();
             if out.read_line(&mut line).unwrap() == 0 {
-                let mut err = String::new();
-                child.stderr.take().unwrap().read_to_string(&mut err).unwrap();
-                panic!("{name} did not start: {err}");
+                let mut said = String::new();
+                err.read_to_string(&mut said).unwrap();
+                panic!("{name} did not start: {said}");
             }
             text.push_str(&line);
             if let Ok(said) = serde_json::from_str(&text) {
                 // A full pipe must not stop the process: what it says later is passed on.
-                let mut err = child.stderr.take().unwrap();
                 std::thread::spawn(move || std::io::copy(&mut err, &mut std::io::stderr()));
-                return (Running { child, name: name.to_owned() }, said);
+                return (process, said);
             }
         }
     }
@@ -290,14 +347,8 @@ impl Running {
 
     fn stop(mut self) -> Stopped {
         self.signal(Signal::TERM);
-        let started = Instant::now();
-        loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return Stopped { code: status.code().unwrap_or(-1) };
-            }
-            assert!(started.elapsed() < PATIENCE, "{} does not stop", self.name);
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        let status = end_of(&mut self.child).unwrap_or_else(|| panic!("{} does not stop", self.name));
+        Stopped { code: status.code().unwrap_or(-1) }
     }
 }
 
@@ -317,11 +368,23 @@ fn address(said: &Value, field: &str) -> SocketAddr {
     said[field].as_str().and_then(|text| text.parse().ok()).unwrap_or_else(|| panic!("no {field} in {said}"))
 }
 
-fn finish(mut command: Command) -> Output {
-    let output = command.output().unwrap();
-    Output {
-        code: output.status.code().unwrap_or(-1),
-        out: String::from_utf8(output.stdout).unwrap(),
-        err: String::from_utf8(output.stderr).unwrap(),
+/// How a process ends, if it does so in time.
+fn end_of(child: &mut Child) -> Option<ExitStatus> {
+    let started = Instant::now();
+    while started.elapsed() < PATIENCE {
+        if let Some(status) = child.try_wait().unwrap() {
+            return Some(status);
+        }
+        std::thread::sleep(Duration::from_millis(5));
     }
+    None
+}
+
+/// Reads a pipe to its end, so that a process never waits for somebody to do so.
+fn drain(mut pipe: impl Read + Send + 'static) -> JoinHandle<String> {
+    std::thread::spawn(move || {
+        let mut text = String::new();
+        pipe.read_to_string(&mut text).unwrap();
+        text
+    })
 }

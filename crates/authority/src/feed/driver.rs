@@ -30,9 +30,25 @@ pub(super) fn spawn(
     works: mpsc::UnboundedReceiver<Work>,
     releases: mpsc::UnboundedReceiver<Release>,
 ) {
-    shared.spawn(follow(Arc::clone(shared)));
-    shared.spawn(release(Arc::clone(shared), releases));
-    shared.spawn(work(Arc::clone(shared), works));
+    shared.spawn(vital(follow(Arc::clone(shared))));
+    shared.spawn(vital(release(Arc::clone(shared), releases)));
+    shared.spawn(vital(work(Arc::clone(shared), works)));
+}
+
+/// Runs a task without which no receipt would ever be complete again. If it panics the process ends, as if it had been
+/// killed: to serve on would look well and keep no promise.
+async fn vital(task: impl Future<Output = ()>) {
+    struct LastWords;
+    impl Drop for LastWords {
+        fn drop(&mut self) {
+            if std::thread::panicking() {
+                tracing::error!("a task of the feed failed: the process ends");
+                std::process::abort();
+            }
+        }
+    }
+    let _last_words = LastWords;
+    task.await;
 }
 
 /// Feeds commits and time.
@@ -84,7 +100,10 @@ async fn work(shared: Arc<Shared>, mut works: mpsc::UnboundedReceiver<Work>) {
         };
         match next {
             None => return,
-            Some(Work::Complete(facts)) => signing::begin(&shared, facts),
+            Some(Work::Complete(facts)) => {
+                shared.floor().completing_end(facts.revocation);
+                signing::begin(&shared, facts);
+            }
             Some(Work::StartAnew) => start_anew(&shared).await,
             Some(Work::Ended(session, kind, at)) => {
                 persist(&shared, session, || shared.parts.store.session_end(session, kind, at)).await;

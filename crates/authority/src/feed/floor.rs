@@ -4,7 +4,13 @@
 //! holds the lock first takes in the records that are committed by then, in order. So no acknowledgement, no question and
 //! no grant ever meets a hub that knows less than whoever sent it.
 
-use std::{collections::HashMap, fmt, future::Future, pin::Pin, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+};
 
 use jeton_feed::{
     authority::{self, Effect, EvidenceKind, Hub, Input, ReceiptFacts, SessionFacts, StreamId},
@@ -12,7 +18,7 @@ use jeton_feed::{
     record::{Change, Head},
 };
 use jeton_store::{Committed, model::SessionEndKind};
-use jeton_types::{Freshness, NamespaceName, Now, Revision, SessionId, TokenId, UnixTime};
+use jeton_types::{Freshness, NamespaceName, Now, Revision, RevocationId, SessionId, TokenId, UnixTime};
 use tokio::sync::{Notify, mpsc};
 use tracing::{debug, warn};
 
@@ -30,6 +36,9 @@ pub(super) struct Floor {
     policies: HashMap<NamespaceName, Vec<(Revision, Freshness)>>,
     streams: HashMap<StreamId, Port>,
     pub(super) endings: Endings,
+    /// Complete receipts that wait to be signed. The hub repeats itself; what waits behind a store that cannot write must
+    /// not grow by that.
+    completing: HashSet<RevocationId>,
     time: AuthorityTime,
     inflight: Inflight,
     work: mpsc::UnboundedSender<Work>,
@@ -90,8 +99,8 @@ impl Floor {
     ) -> (Self, mpsc::UnboundedReceiver<Work>, mpsc::UnboundedReceiver<Release>) {
         let (work, works) = mpsc::unbounded_channel();
         let (releases, released) = mpsc::unbounded_channel();
-        let (streams, endings) = Default::default();
-        let floor = Self { hub, committed, policies, streams, endings, time, inflight, work, releases };
+        let (streams, endings, completing) = Default::default();
+        let floor = Self { hub, committed, policies, streams, endings, completing, time, inflight, work, releases };
         (floor, works, released)
     }
 
@@ -137,6 +146,11 @@ impl Floor {
         self.step(Input::StreamClosed { stream });
     }
 
+    /// A complete receipt has been taken out of the queue.
+    pub(super) fn completing_end(&mut self, revocation: RevocationId) {
+        self.completing.remove(&revocation);
+    }
+
     /// The longest grace that the namespace had at any revision up to this one.
     pub(super) fn freshness_longest(&self, namespace: &NamespaceName, upto: Revision) -> Freshness {
         let known = self.policies.get(namespace).map(Vec::as_slice).unwrap_or_default();
@@ -163,6 +177,7 @@ impl Floor {
             revision: record.revision,
             namespace: record.namespace.clone(),
             committed_at: record.committed_at,
+            boot: committed.boot,
             policy,
             revocation: committed.revocation,
             ended_tokens,
@@ -197,7 +212,11 @@ impl Floor {
                     port.cut.notify_one();
                 }
             }
-            Effect::ReceiptComplete(facts) => drop(self.work.send(Work::Complete(facts))),
+            Effect::ReceiptComplete(facts) => {
+                if self.completing.insert(facts.revocation) {
+                    drop(self.work.send(Work::Complete(facts)));
+                }
+            }
             // Whoever watches a receipt asks again.
             Effect::ReceiptProgress { .. } => {}
             Effect::SessionEnded { session, evidence, at } => {

@@ -7,7 +7,6 @@ use std::{
     collections::VecDeque,
     ops::ControlFlow,
     sync::{Arc, Mutex, PoisonError},
-    time::Instant,
 };
 
 use jeton_feed::{
@@ -19,7 +18,7 @@ use jeton_store::{Store, model::SnapshotItem};
 use jeton_types::{NamespaceName, Revision, UnixTime};
 use tokio::{
     sync::mpsc,
-    time::{MissedTickBehavior, interval},
+    time::{Instant, MissedTickBehavior, interval, interval_at},
 };
 use tracing::warn;
 
@@ -135,12 +134,25 @@ impl Sender<'_> {
         let shared = self.shared;
         let reading = shared.parts.store.snapshot(self.namespaces.to_vec(), hand_over);
         let sending = async {
-            while let Some(piece) = waiting.recv().await {
-                let message = match piece {
-                    SnapshotItem::Begin { at } => ToVerifier::SnapshotBegin { at },
-                    SnapshotItem::Rows { namespace, policy, rows } => {
-                        ToVerifier::SnapshotRows { namespace, policy, rows }
-                    }
+            // It may wait long for its turn, and a verifier that hears nothing gives the stream up and loses its place.
+            let mut heartbeats = interval_at(Instant::now() + HEARTBEAT_EVERY, HEARTBEAT_EVERY);
+            heartbeats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                let message = tokio::select! {
+                    biased;
+                    piece = waiting.recv() => match piece {
+                        None => break,
+                        Some(SnapshotItem::Begin { at }) => ToVerifier::SnapshotBegin { at },
+                        Some(SnapshotItem::Rows { namespace, policy, rows }) => {
+                            ToVerifier::SnapshotRows { namespace, policy, rows }
+                        }
+                    },
+                    // Nothing is covered by what was sent so far.
+                    _ = heartbeats.tick() => ToVerifier::Heartbeat {
+                        watermark: Revision::ZERO,
+                        authority_time: shared.parts.time.now(),
+                        head: shared.parts.store.commit_log().head(),
+                    },
                 };
                 if let Err(end) = self.send(message).await {
                     waiting.close();

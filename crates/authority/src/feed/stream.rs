@@ -1,6 +1,13 @@
 //! One stream of one session, from its hello to its end. Its end ends no session.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use jeton_feed::{
     authority::{Input, StreamId},
@@ -125,7 +132,14 @@ async fn serve(
     });
     drop((looking, verification));
     info!(session = %hello.session, verifier = %hello.verifier, stream = stream.stream.0, resume = ?resume, "stream opened");
-    let open = Open { shared, hello: &hello, digest, stream: stream.stream, unacked: Unacked::default() };
+    let open = Open {
+        shared,
+        hello: &hello,
+        digest,
+        stream: stream.stream,
+        unacked: Unacked::default(),
+        left: AtomicBool::new(false),
+    };
     let end = open.run(incoming, out, &mut control, protocol, resume).await;
     info!(session = %hello.session, verifier = %hello.verifier, stream = stream.stream.0, %end, "stream ended");
     end
@@ -174,6 +188,8 @@ struct Open<'a> {
     digest: Digest,
     stream: StreamId,
     unacked: Unacked,
+    /// Goodbye was said.
+    left: AtomicBool,
 }
 
 impl Open<'_> {
@@ -205,7 +221,8 @@ impl Open<'_> {
         while let Ok(message) = control.messages.try_recv() {
             out.send_now(message);
         }
-        end
+        // The hub cuts the stream of a session that is over; to the verifier that is its goodbye, heard.
+        if self.left.load(Ordering::Relaxed) { End::Closed } else { end }
     }
 
     async fn receive(&self, incoming: &mut Streaming<wire::ToAuthority>, ask: mpsc::Sender<u64>) -> End {
@@ -226,6 +243,7 @@ impl Open<'_> {
                 ToAuthority::Goodbye => {
                     info!(session = %self.hello.session, verifier = %self.hello.verifier, "goodbye");
                     self.shared.step(Input::Goodbye { stream: self.stream });
+                    self.left.store(true, Ordering::Relaxed);
                 }
             }
         }

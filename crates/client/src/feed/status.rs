@@ -122,6 +122,9 @@ impl Trouble {
     pub(super) fn of_loss(why: &SessionLost) -> Self {
         let message = match why {
             SessionLost::Ended => "the authority had ended the session, another takes its place".to_owned(),
+            SessionLost::Refused { message } => {
+                format!("the authority refused the session, another takes its place: {message}")
+            }
             SessionLost::TokenEnded { reason } => format!("the authority ended the session: {reason}"),
         };
         Self { kind: TroubleKind::SessionLost, message }

@@ -168,6 +168,32 @@ async fn another_token_in_the_file_opens_another_stream() {
 }
 
 #[tokio::test]
+async fn a_token_of_another_credential_goes_on_with_another_session() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("token");
+    put(&path, "jtn_one");
+    let mut feed = FakeFeed::start().await;
+    let config = VerifierConfig { token: TokenSource::File(path.clone()), ..feed.config() };
+    let token = Token::new(500, 1);
+    let (verifier, old) = feed.ready(config, &[&token]).await;
+    let session = verifier.status().session;
+    put(&path, "jtn_two");
+    let mut peer = feed.peer().await;
+    drop(old);
+    assert_eq!(peer.hello().await.session, session);
+    let message = "that session is another's".to_owned();
+    peer.say(ToVerifier::Refused(Refused { why: Refusal::Invalid, message }));
+
+    let mut peer = feed.peer().await;
+    let hello = peer.hello().await;
+    assert_eq!((hello.session == session, hello.epoch, hello.resume), (false, 1, None));
+    assert_eq!(code(&verifier, &token).await, Code::Valid, "the lease goes on meanwhile");
+    peer.snapshot(&[&token]).await;
+    verifier.status_when(|status| status.session == hello.session && status.trouble.is_none()).await.unwrap();
+    assert_eq!(code(&verifier, &token).await, Code::Valid);
+}
+
+#[tokio::test]
 async fn what_cannot_work_is_told_at_the_start() {
     let feed = FakeFeed::start().await;
     let token = || TokenSource::Held(Secret::new("jtn_one".to_owned()));

@@ -42,7 +42,11 @@ impl Metrics {
             lease: Gauge::default(),
         };
         let mut registry = Registry::default();
-        registry.register("jeton_verifications", "Answers by code and by what they rest on", metrics.verifications.clone());
+        registry.register(
+            "jeton_verifications",
+            "Answers by code and by what they rest on",
+            metrics.verifications.clone(),
+        );
         registry.register(
             "jeton_first_use_wait_seconds",
             "How long a token newer than the replica waited for the authority's word",

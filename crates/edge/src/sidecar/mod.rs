@@ -140,9 +140,17 @@ fn router(edge: Edge) -> Router {
         .route("/livez", get(async || "alive\n"))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
-        .fallback(async || problem::answer(jeton_api::problem::Code::NotFound, "the routes are /auth, /v1/verify, /livez, /readyz and /metrics"))
+        .fallback(async || {
+            problem::answer(
+                jeton_api::problem::Code::NotFound,
+                "the routes are /auth, /v1/verify, /livez, /readyz and /metrics",
+            )
+        })
         .method_not_allowed_fallback(async || {
-            problem::answer(jeton_api::problem::Code::MethodNotAllowed, "POST /v1/verify, GET the others, /auth takes any method")
+            problem::answer(
+                jeton_api::problem::Code::MethodNotAllowed,
+                "POST /v1/verify, GET the others, /auth takes any method",
+            )
         })
         .with_state(edge)
 }

@@ -49,7 +49,9 @@ pub(super) async fn verify(
             response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
             response
         }
-        Answer::Stale(why) => problem::answer(ProblemCode::Stale, format!("{why}; try again, here or at another verifier")),
+        Answer::Stale(why) => {
+            problem::answer(ProblemCode::Stale, format!("{why}; try again, here or at another verifier"))
+        }
     }
 }
 

@@ -31,8 +31,10 @@ impl Hub {
         self.fed = committed.revision;
         self.head = committed.head;
         let key = self.namespaces.key(&committed.namespace);
+        // Not since it is known here: a grant that the hub makes late must not be one that the bound forbids.
+        let at = committed.boot.min(moment.boot);
         let namespace = self.namespaces.at_mut(key);
-        namespace.record_add(committed.revision, moment.boot);
+        namespace.record_add(committed.revision, at);
         if let Some(freshness) = committed.policy {
             namespace.policies.add(committed.revision, freshness);
         }
@@ -135,7 +137,7 @@ impl Hub {
             }
         }
         for key in self.namespaces.keys() {
-            self.namespaces.at_mut(key).restart();
+            self.namespaces.at_mut(key).restart(|session| self.sessions.contains_key(&session));
         }
         self.settle_all = true;
         self.wakeup = moment.boot;

@@ -1,8 +1,8 @@
 //! What goes into the hub and what comes out of it.
 
 use jeton_types::{
-    CredentialId, Freshness, NamespaceName, Now, Revision, RevocationId, SessionId, StartId, TokenId, UnixTime,
-    VerifierName,
+    BootTime, CredentialId, Freshness, NamespaceName, Now, Revision, RevocationId, SessionId, StartId, TokenId,
+    UnixTime, VerifierName,
 };
 
 use super::receipt::{Evidence, EvidenceKind, ReceiptFacts};
@@ -85,6 +85,8 @@ pub struct Committed {
     pub namespace: NamespaceName,
     /// Authority time of the commit.
     pub committed_at: UnixTime,
+    /// The boot clock at the commit, no later than it was durable: how far behind a session is counts from there.
+    pub boot: BootTime,
     /// The freshness that it sets, if it sets one.
     pub policy: Option<Freshness>,
     /// The revocation that it is, if it is one: a receipt begins.

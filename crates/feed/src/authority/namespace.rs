@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use jeton_types::{BootTime, Freshness, NamespaceName, Revision};
+use jeton_types::{BootTime, Freshness, NamespaceName, Revision, SessionId};
 
 use super::receipt::Receipt;
 use crate::numbers::LAG_MAX;
@@ -88,11 +88,11 @@ impl Namespace {
     }
 
     /// Takes every record for due: the clock that they were timed on has jumped.
-    pub(super) fn restart(&mut self) {
+    pub(super) fn restart(&mut self, is_there: impl Fn(SessionId) -> bool) {
         self.due = self.last;
         self.recent.clear();
         self.marks.clear();
-        self.pending.values_mut().for_each(Receipt::fences_drop);
+        self.pending.values_mut().for_each(|receipt| receipt.fences_drop(&is_there));
     }
 
     pub(super) fn record_add(&mut self, revision: Revision, committed: BootTime) {

@@ -170,10 +170,11 @@ impl Receipt {
         true
     }
 
-    /// Takes every fence back: the clock that they were reckoned on has jumped.
-    pub(super) fn fences_drop(&mut self) {
+    /// Takes the fences of the sessions that are there back: the clock that they were reckoned on has jumped. One that is
+    /// forgotten cannot come back, and nothing could ever close its line again.
+    pub(super) fn fences_drop(&mut self, is_there: impl Fn(SessionId) -> bool) {
         for line in &mut self.lines {
-            if matches!(line.state, LineState::Fenced { .. }) {
+            if matches!(line.state, LineState::Fenced { .. }) && is_there(line.facts.session) {
                 line.state = LineState::Pending;
                 self.open += 1;
             }

@@ -76,6 +76,11 @@ pub enum Effect {
 pub enum SessionLost {
     /// The authority knows it as ended.
     Ended,
+    /// The authority will not have it: it came with another credential. Its lease and grace run on.
+    Refused {
+        /// Why, for a person.
+        message: String,
+    },
     /// Its token ended, expired, or lost its role; goodbye was said.
     TokenEnded {
         /// Why, for a person.

@@ -354,7 +354,8 @@ impl World {
     /// Makes a record durable. The hub and the streams learn of it in their time, in whichever order.
     fn commit(&mut self, namespace: &NamespaceName, changes: Vec<Change>, revocation: Option<RevocationId>) {
         let (_, authority_time) = self.authority.time(self.t);
-        let committed = self.authority.store.commit(namespace, authority_time, changes, revocation);
+        let mut committed = self.authority.store.commit(namespace, authority_time, changes, revocation);
+        committed.boot = self.authority.clock.now(self.t).boot;
         let start = self.authority.start;
         let fed_at = (self.t + self.rng.below(10 * MILLI)).max(self.authority.feed_last);
         self.authority.feed_last = fed_at;

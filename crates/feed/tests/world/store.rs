@@ -8,8 +8,8 @@ use jeton_feed::{
     record::{Change, EndReason, Head, Policy, Record, TokenEntry},
 };
 use jeton_types::{
-    CredentialId, Digest, Hash32, NamespaceName, Now, Revision, RevocationId, ScopeSet, SessionId, StartId, TokenId,
-    UnixTime,
+    BootTime, CredentialId, Digest, Hash32, NamespaceName, Now, Revision, RevocationId, ScopeSet, SessionId, StartId,
+    TokenId, UnixTime,
 };
 
 #[derive(Debug, Clone)]
@@ -96,6 +96,7 @@ impl Store {
             revision,
             namespace: namespace.clone(),
             committed_at: now,
+            boot: BootTime::ZERO,
             policy,
             revocation,
             ended_tokens,

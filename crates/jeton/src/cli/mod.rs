@@ -14,10 +14,7 @@ pub mod verify;
 
 use std::path::{Path, PathBuf};
 
-use jeton_api::{
-    credential::CredentialView,
-    page::Page,
-};
+use jeton_api::{credential::CredentialView, page::Page};
 use jeton_client::http::ApiClient;
 use jeton_types::{CredentialRef, NamespaceName, Prefix, Secret};
 use serde::de::DeserializeOwned;
@@ -104,13 +101,14 @@ pub async fn credential(client: &ApiClient, wanted: &CredentialRef) -> Result<Cr
     match wanted {
         CredentialRef::Id(id) => Ok(client.get(&format!("/v1/credentials/{id}")).await?),
         CredentialRef::Name(namespace, name) => {
-            let page: Page<CredentialView> = client
-                .get(&format!("/v1/namespaces/{namespace}/credentials?name={name}"))
-                .await?;
+            let page: Page<CredentialView> =
+                client.get(&format!("/v1/namespaces/{namespace}/credentials?name={name}")).await?;
             page.items.into_iter().next().ok_or_else(|| {
                 Failure::new(
                     Exit::Refused,
-                    format!("not_found: no credential {wanted}; `jeton credential list {namespace}` shows what there is"),
+                    format!(
+                        "not_found: no credential {wanted}; `jeton credential list {namespace}` shows what there is"
+                    ),
                 )
             })
         }

@@ -36,7 +36,11 @@ pub async fn run(command: NamespaceCommand, json: bool) -> Outcome {
         }
         NamespaceCommand::Show { namespace, connection } => {
             let view: NamespaceView = client(&connection)?.get(&format!("/v1/namespaces/{namespace}")).await?;
-            if json { output::document(&view)? } else { print(&view)? }
+            if json {
+                output::document(&view)?
+            } else {
+                print(&view)?
+            }
             Ok(Exit::Done)
         }
     }

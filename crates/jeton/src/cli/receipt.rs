@@ -36,7 +36,10 @@ async fn show(id: RevocationId, args: &ReceiptArgs, json: bool) -> Outcome {
     if json {
         output::document(&view)?;
     } else if args.out.is_none() {
-        output::line(&format!("{} of {} at revision {}: {}", view.id, view.namespace, view.revision, view.receipt.state))?;
+        output::line(&format!(
+            "{} of {} at revision {}: {}",
+            view.id, view.namespace, view.revision, view.receipt.state
+        ))?;
         for line in &view.receipt.verifiers {
             output::line(&format!("  {}", describe(line)))?;
         }

@@ -89,7 +89,7 @@ async fn wait(
     started: Instant,
     timeout: Duration,
 ) -> Result<RevocationView, Failure> {
-    let mut told = BTreeMap::new();
+    let mut told = Told::new();
     let mut beat = tokio::time::interval(LOOK_EVERY);
     loop {
         tell(&view, &mut told);
@@ -106,9 +106,13 @@ async fn wait(
     }
 }
 
-fn tell(view: &RevocationView, told: &mut BTreeMap<(VerifierName, Option<SessionId>), LineState>) {
+/// What was said of a line: its state, and whether it is known to be silent.
+type Told = BTreeMap<(VerifierName, Option<SessionId>), (LineState, bool)>;
+
+fn tell(view: &RevocationView, told: &mut Told) {
     for line in &view.receipt.verifiers {
-        if told.insert((line.id.clone(), line.session), line.state) != Some(line.state) {
+        let said = (line.state, line.silent_since.is_some());
+        if told.insert((line.id.clone(), line.session), said) != Some(said) {
             output::note(&describe(line));
         }
     }
@@ -140,7 +144,8 @@ fn print(view: &RevocationView) -> Result<(), Failure> {
     output::line(&format!("revoked {tokens} of {} at revision {}: {}", view.namespace, view.revision, view.id))?;
     let receipt = &view.receipt;
     if !receipt.is_complete() {
-        let until = receipt.stops_by().map_or_else(String::new, |until| format!(", complete by {} in any case", clock(until)));
+        let until =
+            receipt.stops_by().map_or_else(String::new, |until| format!(", complete by {} in any case", clock(until)));
         return output::line(&format!("pending: waiting for {}{until}", waiting(view)));
     }
     if receipt.no_verifier() {
@@ -183,7 +188,8 @@ mod tests {
             stops_by: at(12 * 3_600 + 446),
         };
         assert_eq!(describe(&line), "edge-7 silent since 12:01:03, cannot accept after 12:07:26");
-        let acked = VerifierLine { state: LineState::Acked, at: at(12 * 3_600), silent_since: None, stops_by: None, ..line };
+        let acked =
+            VerifierLine { state: LineState::Acked, at: at(12 * 3_600), silent_since: None, stops_by: None, ..line };
         assert_eq!(describe(&acked), "edge-7 acked 12:00:00");
     }
 }

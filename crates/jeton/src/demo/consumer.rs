@@ -71,13 +71,7 @@ pub async fn run(args: DemoConsumerArgs) -> Outcome {
     Ok(Exit::Done)
 }
 
-async fn request(
-    probe: &Probe,
-    sidecars: &[SocketAddr],
-    token: &Secret<String>,
-    turn: usize,
-    report: &mut Report,
-) {
+async fn request(probe: &Probe, sidecars: &[SocketAddr], token: &Secret<String>, turn: usize, report: &mut Report) {
     let mut last = 0;
     // Round robin, as a load balancer would do it.
     for attempt in 0..sidecars.len() {

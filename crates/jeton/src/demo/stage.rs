@@ -48,7 +48,13 @@ pub struct Consumer {
 
 impl Consumer {
     pub fn report(&self) -> Report {
-        self.report.lock().map(|report| report.clone()).unwrap_or_default()
+        read(&self.report)
+    }
+
+    /// Its reports, for whoever looks at them all the time.
+    pub fn reports(&self) -> impl Fn() -> Report + Send + 'static {
+        let report = self.report.clone();
+        move || read(&report)
     }
 }
 
@@ -73,7 +79,8 @@ impl Stage {
         let folder = tempfile::Builder::new().prefix("jeton-demo-").tempdir().map_err(Failure::usage)?;
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let (authority, [http, feed]) = authority(folder.path(), any, any).await?;
-        let root = jeton_host::files::read_private(&folder.path().join("data/root.token")).map_err(Failure::internal)?;
+        let root =
+            jeton_host::files::read_private(&folder.path().join("data/root.token")).map_err(Failure::internal)?;
         let client = ApiClient::new(&format!("http://{http}"), Some(root)).map_err(Failure::internal)?;
         view.tell(&format!("authority on http://{http}, feed on http://{feed}, state in {}", folder.path().display()))?;
 
@@ -236,12 +243,27 @@ impl Stage {
 
     async fn sidecar(&self, number: usize, at: SocketAddr) -> Result<(Child, SocketAddr), Failure> {
         let name = format!("edge-{number}");
-        let (feed, at, token) =
-            (format!("http://{}", self.feed), at.to_string(), self.file(&format!("{name}.token")).display().to_string());
+        let (feed, at, token) = (
+            format!("http://{}", self.feed),
+            at.to_string(),
+            self.file(&format!("{name}.token")).display().to_string(),
+        );
         let namespaces = format!("{SHOP},{VAULT}");
         let arguments = [
-            "sidecar", "--json", "--feed", &feed, "--namespace", &namespaces, "--token-file", &token, "--http", &at,
-            "--id", &name, "--drain", "0s",
+            "sidecar",
+            "--json",
+            "--feed",
+            &feed,
+            "--namespace",
+            &namespaces,
+            "--token-file",
+            &token,
+            "--http",
+            &at,
+            "--id",
+            &name,
+            "--drain",
+            "0s",
         ];
         let mut child = Child::start(&name, &arguments)?;
         let [address] = child.addresses(["http"]).await?;
@@ -300,4 +322,8 @@ async fn authority(folder: &Path, http: SocketAddr, feed: SocketAddr) -> Result<
 fn list(addresses: &[SocketAddr]) -> String {
     let texts: Vec<String> = addresses.iter().map(ToString::to_string).collect();
     texts.join(",")
+}
+
+fn read(report: &Mutex<Report>) -> Report {
+    report.lock().map(|report| report.clone()).unwrap_or_default()
 }

@@ -89,7 +89,10 @@ mod tests {
     #[test]
     fn percentiles_are_of_the_receipts_seen() {
         let tally = Tally { receipts: (1..=100).map(Duration::from_millis).collect(), ..Tally::default() };
-        assert_eq!((tally.receipt(0.5), tally.receipt(0.99), tally.receipt(1.0)), ("50.0 ms".into(), "99.0 ms".into(), "100ms".into()));
+        assert_eq!(
+            (tally.receipt(0.5), tally.receipt(0.99), tally.receipt(1.0)),
+            ("50.0 ms".into(), "99.0 ms".into(), "100ms".into())
+        );
         assert_eq!(Tally::default().receipt(0.5), "-");
     }
 }

@@ -46,12 +46,18 @@ impl View {
         self.say(&format!("[{:5.1} s] {text}", self.started.elapsed().as_secs_f64()))
     }
 
-    /// The counts that run beneath.
-    pub fn counts(&self, text: &str) {
-        if let Some(bar) = &self.bar {
-            let act = self.act.lock().map(|act| act.clone()).unwrap_or_default();
-            bar.set_message(format!("{act}: {text}"));
-        }
+    /// What runs beneath, told anew all the time: the act, and what `counts` says.
+    pub fn live(&self, counts: impl Fn() -> String + Send + 'static) {
+        let Some(bar) = self.bar.clone() else { return };
+        let act = self.act.clone();
+        tokio::spawn(async move {
+            let mut beat = tokio::time::interval(std::time::Duration::from_millis(100));
+            while !bar.is_finished() {
+                beat.tick().await;
+                let act = act.lock().map(|act| act.clone()).unwrap_or_default();
+                bar.set_message(format!("{act}: {}", counts()));
+            }
+        });
     }
 
     /// No more counts.

@@ -21,7 +21,7 @@ mod writer;
 use std::{
     fmt, io,
     ops::ControlFlow,
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
     thread::{self, JoinHandle},
     time::Duration,
@@ -94,13 +94,19 @@ struct Inner {
 }
 
 impl Sqlite {
+    /// The database in a data folder.
+    #[must_use]
+    pub fn path(dir: &Path) -> PathBuf {
+        dir.join(open::FILE)
+    }
+
     /// Opens `jeton.db` in `dir`, which must exist, and makes it if it is not there. Blocks: it reads the whole file once.
     ///
     /// # Errors
     /// [`StoreError::Foreign`] for a database that is not Jeton's or of a later version, [`StoreError::Corrupt`] for one
     /// that contradicts itself, [`StoreError::Unavailable`] for one that cannot be opened or written.
     pub fn open(dir: &Path, config: OpenConfig) -> Result<Self, StoreError> {
-        let path = dir.join(open::FILE);
+        let path = Self::path(dir);
         let cannot = |error: StoreError| match error {
             StoreError::Stopped(message) => StoreError::Unavailable(message),
             other => other,

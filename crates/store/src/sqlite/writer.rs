@@ -16,7 +16,7 @@ use std::{
 };
 
 use jeton_feed::record::Head;
-use jeton_types::{Entropy, StartId};
+use jeton_types::{BootTime, Entropy, StartId};
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{error, warn};
@@ -165,10 +165,12 @@ impl Writer {
                 return self.abandon(jobs, error);
             }
         };
+        // Before the commit and not after it: should the process be stopped in between, the records are as old as that.
+        let boot = self.time.boot();
         match self.conn.execute_batch("COMMIT") {
             Ok(()) => {
                 *start = gathered.start;
-                self.publish(gathered.written);
+                self.publish(gathered.written, boot);
                 let size = jobs.iter().filter(|(_, outcome)| outcome.is_ok()).count();
                 self.observer.committed(size, self.time.boot().since(began));
                 answer(jobs);
@@ -176,7 +178,7 @@ impl Writer {
             }
             Err(failed) => {
                 let begun = gathered.start;
-                if self.commit_failed(jobs, StoreError::from(failed), gathered)? {
+                if self.commit_failed(jobs, StoreError::from(failed), gathered, boot)? {
                     *start = begun;
                 }
                 Ok(())
@@ -232,7 +234,13 @@ impl Writer {
 
     /// A commit failed: reads what there is before anything is answered (`protocol.md` 1). Says whether it was committed
     /// after all.
-    fn commit_failed(&mut self, mut jobs: Jobs, error: StoreError, gathered: Gathered) -> Result<bool, Stop> {
+    fn commit_failed(
+        &mut self,
+        mut jobs: Jobs,
+        error: StoreError,
+        gathered: Gathered,
+        boot: BootTime,
+    ) -> Result<bool, Stop> {
         warn!(%error, "a commit failed");
         if let StoreError::Stopped(why) | StoreError::Corrupt(why) = error {
             fail(&mut jobs, &StoreError::Unknown);
@@ -248,7 +256,7 @@ impl Writer {
         let (outcome, committed) = match found {
             Ok((head, _)) if gathered.before != gathered.after && head == gathered.before => (error, Ok(false)),
             Ok((head, _)) if head == gathered.after => {
-                self.publish(gathered.written);
+                self.publish(gathered.written, boot);
                 (StoreError::Unknown, Ok(true))
             }
             Ok((head, _)) => {
@@ -269,8 +277,7 @@ impl Writer {
         Stop(why)
     }
 
-    fn publish(&self, written: Vec<Written>) {
-        let boot = self.time.boot();
+    fn publish(&self, written: Vec<Written>, boot: BootTime) {
         let committed = written
             .into_iter()
             .map(|Written { record, revocation }| Committed { record, revocation, boot })

@@ -34,7 +34,7 @@ async fn a_goodbye_ends_the_session_for_good() {
     let (mut stream, at) = world.live(&token, hello(1, 1)).await;
     let revoked = world.revoke("acme", "billing").await.revocation;
     stream.send(ToAuthority::Goodbye).await;
-    assert_eq!(stream.ended().await.map(|status| status.code()), Some(Code::Aborted));
+    assert!(stream.ended().await.is_none(), "whoever leaves learns that it was heard, not that he was cut");
 
     let receipt = world.receipt(revoked.id).await;
     assert_eq!(receipt.verifiers[1].state, LineState::Goodbye);

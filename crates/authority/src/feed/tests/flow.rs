@@ -1,6 +1,6 @@
 //! What a stream is for.
 
-use std::time::Duration;
+use std::{ops::ControlFlow, time::Duration};
 
 use jeton_api::revocation::LineState;
 use jeton_feed::{
@@ -10,7 +10,8 @@ use jeton_feed::{
     record::Change,
 };
 use jeton_store::Store;
-use jeton_types::Freshness;
+use jeton_types::{Freshness, Revision};
+use tokio::sync::oneshot;
 
 use super::world::{World, hello};
 
@@ -92,6 +93,45 @@ async fn a_heartbeat_says_how_far_the_authority_is() {
         }
     };
     assert_eq!(found, (head.revision, head));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_waits_for_his_snapshot_is_not_left_in_silence() {
+    let world = World::new().await;
+    let token = world.token("edge").await;
+    // As many slow readers as there are connections for snapshots.
+    let mut readers = Vec::new();
+    for _ in 0..2 {
+        let (begun, has_begun) = oneshot::channel();
+        let (let_go, wait) = std::sync::mpsc::channel::<()>();
+        let mut begun = Some(begun);
+        let store = world.store.clone();
+        let reading = tokio::spawn(async move {
+            let sink = move |_| {
+                if let Some(begun) = begun.take() {
+                    begun.send(()).unwrap();
+                }
+                let _ = wait.recv();
+                ControlFlow::Continue(())
+            };
+            store.snapshot(vec!["acme".parse().unwrap()], sink).await.unwrap();
+        });
+        has_begun.await.unwrap();
+        readers.push((reading, let_go));
+    }
+    let (mut stream, _) = world.greet(&token, hello(1, 1)).await;
+    for _ in 0..2 {
+        match stream.try_next().await.unwrap() {
+            // Nothing has been sent, so nothing is covered.
+            Some(ToVerifier::Heartbeat { watermark, .. }) => assert_eq!(watermark, Revision::ZERO),
+            other => panic!("{other:?}"),
+        }
+    }
+    for (reading, let_go) in readers {
+        drop(let_go);
+        reading.await.unwrap();
+    }
+    stream.snapshot().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -130,6 +130,12 @@ impl Bench {
         self.commit_with(name, at, |_| {})
     }
 
+    /// A record that the hub hears of this many milliseconds after its commit.
+    pub(super) fn commit_late(&mut self, name: &str, at: u64, late: u64) -> Vec<Effect> {
+        let boot = now_at(self.at - late, 0).boot;
+        self.commit_with(name, at, |committed| committed.boot = boot)
+    }
+
     pub(super) fn policy(&mut self, name: &str, at: u64, freshness: &str) -> Vec<Effect> {
         let freshness = freshness.parse().unwrap();
         self.commit_with(name, at, |committed| committed.policy = Some(freshness))
@@ -154,6 +160,7 @@ impl Bench {
             revision: revision(at),
             namespace: namespace(name),
             committed_at: time_at(self.at),
+            boot: now_at(self.at, 0).boot,
             policy: None,
             revocation: None,
             ended_tokens: Vec::new(),

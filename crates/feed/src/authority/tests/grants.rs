@@ -31,6 +31,17 @@ fn a_session_may_be_a_second_behind() {
 }
 
 #[test]
+fn a_session_is_behind_since_the_commit_and_not_since_the_hub_heard_of_it() {
+    for (late, expect) in [(1_000, true), (1_001, false)] {
+        let mut bench = Bench::new();
+        let stream = bench.live(1, &[STRICT]);
+        bench.at += late;
+        bench.commit_late(STRICT, 101, late);
+        assert_eq!(granted(&bench.renew(stream)), expect, "{late} ms");
+    }
+}
+
+#[test]
 fn a_record_of_another_namespace_holds_nobody_back() {
     let mut bench = Bench::new();
     let stream = bench.live(1, &[STRICT]);

@@ -227,6 +227,23 @@ fn a_jump_is_a_new_start() {
 }
 
 #[test]
+fn a_jump_takes_no_fence_back_of_a_session_that_is_forgotten() {
+    let mut bench = Bench::new();
+    bench.live(1, &[STRICT]);
+    let forget = u64::try_from(FORGET_AFTER.as_millis()).unwrap();
+    bench.at = forget - 1;
+    bench.live(2, &[STRICT]);
+    bench.revoke(STRICT, 101);
+    assert_eq!(bench.line(101, Some(1)), Some(EvidenceKind::Fenced));
+    assert!(bench.pass(1).contains(&Effect::SessionForgotten { session: session(1) }));
+    bench.ahead = 1_000;
+    bench.tick();
+    assert_eq!(bench.line(101, Some(1)), Some(EvidenceKind::Fenced), "nobody is left who could unblock it");
+    assert_eq!(bench.line(101, Some(2)), Some(EvidenceKind::Pending));
+    assert_eq!(completed(&bench.pass(6_500)), [101]);
+}
+
+#[test]
 fn a_small_step_of_the_wall_clock_is_no_jump() {
     let mut bench = Bench::new();
     bench.live(1, &[STRICT]);

@@ -293,6 +293,32 @@ fn a_refused_hello_ends_nothing() {
 }
 
 #[test]
+fn a_session_that_the_authority_will_not_have_gives_way_to_another_while_its_lease_runs_on() {
+    let mut bench = Bench::live();
+    bench.hear(grant(1));
+    // The new token is of another credential, and a session's credential is fixed for its life.
+    bench.input(Input::TokenChanged);
+    bench.hello();
+    let refused = Refused { why: Refusal::Invalid, message: "another's".to_owned() };
+    let effects = bench.hear(ToVerifier::Refused(refused.clone()));
+    let lost = SessionLost::Refused { message: "another's".to_owned() };
+    let expect = [Effect::Note(Note::Refused(refused)), Effect::AsksFailed, Effect::Disconnect, Effect::Lost(lost)];
+    assert_eq!(effects, expect);
+    assert_eq!(bench.lease(), Some(1), "a refused hello ends nothing");
+    let fresh = SessionId::from_bytes([8; 16]);
+    bench.session = bench.session.successor(fresh, bench.now);
+    let effects = bench.input(Input::Tick);
+    assert!(matches!(effects[..], [Effect::Connect { after }] if after > Duration::ZERO), "no hammering: {effects:?}");
+    let hello = bench.hello();
+    assert_eq!((hello.session, hello.resume), (fresh, None));
+    bench.hear(welcome(None, 10));
+    bench.hear(ToVerifier::SnapshotBegin { at: revision(10) });
+    bench.hear(ToVerifier::SnapshotEnd { at: revision(10) });
+    bench.hear(grant(2));
+    assert_eq!(bench.lease(), Some(2));
+}
+
+#[test]
 fn an_ended_token_ends_the_session_with_a_goodbye() {
     let mut bench = Bench::live();
     bench.hear(grant(1));
