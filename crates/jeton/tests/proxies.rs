@@ -327,7 +327,7 @@ async fn caddy() {
             ("127.0.0.1:9000", &world.service.address.to_string()),
         ],
     );
-    let around = "{\n\tadmin off\n\tpersist_config off\n}\n";
+    let around = "{\n\tadmin off\n}\n";
     fs::write(folder.join("Caddyfile"), format!("{around}{block}")).unwrap();
     let arguments = ["run", "--config", "Caddyfile", "--adapter", "caddyfile"];
     let proxy = Proxy::start("caddy", &arguments, &folder, socket);

@@ -1,10 +1,13 @@
 //! What goes on beside the streams: time, the registry, the authority's own acknowledgement.
 //!
-//! Three tasks, each in order and without catching up on anything twice. A store that cannot write delays what they do
-//! and never skips it: the registry then knows of fewer ends than there were, and receipts stay pending. Both are safe.
+//! Purpose: three tasks feed the hub with time and commits, give it the authority's own acknowledgement, and make durable
+//! what it decides. Guarantee: each works in order and skips nothing, so that an end is durable before a receipt that
+//! rests on it; a task that panics ends the process. Not guaranteed: when. A store that cannot write delays all of it: the
+//! registry then knows of fewer ends than there were, and receipts stay pending. Both are safe.
 
-use std::{sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
+use futures_util::FutureExt as _;
 use jeton_feed::{authority::Input, numbers::POLL_EVERY};
 use jeton_store::{Store, StoreError};
 use jeton_types::{SessionId, StartId};
@@ -38,17 +41,10 @@ pub(super) fn spawn(
 /// Runs a task without which no receipt would ever be complete again. If it panics the process ends, as if it had been
 /// killed: to serve on would look well and keep no promise.
 async fn vital(task: impl Future<Output = ()>) {
-    struct LastWords;
-    impl Drop for LastWords {
-        fn drop(&mut self) {
-            if std::thread::panicking() {
-                tracing::error!("a task of the feed failed: the process ends");
-                std::process::abort();
-            }
-        }
+    if AssertUnwindSafe(task).catch_unwind().await.is_err() {
+        tracing::error!("a task of the feed failed: the process ends");
+        std::process::abort();
     }
-    let _last_words = LastWords;
-    task.await;
 }
 
 /// Feeds commits and time.

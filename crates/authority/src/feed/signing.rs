@@ -1,4 +1,7 @@
 //! From a complete receipt to one that may be told: signed, durable, then told (`protocol.md` 19).
+//!
+//! Purpose: one task for each complete receipt. Guarantee: nobody is told before it is durable, and what is durable first
+//! stays as it is. Not guaranteed: that a task succeeds, or lives; the hub tells a receipt again until it is stored.
 
 use std::{
     collections::HashSet,
@@ -28,9 +31,14 @@ impl Signing {
     fn begin(&self, revocation: RevocationId) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(revocation)
     }
+}
 
-    fn end(&self, revocation: RevocationId) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&revocation);
+/// The turn of one task; over when dropped, also by a panic, so that the next one may try.
+struct Turn<'a>(&'a Signing, RevocationId);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.1);
     }
 }
 
@@ -54,8 +62,9 @@ pub(super) fn begin(shared: &Arc<Shared>, facts: ReceiptFacts) {
     }
     let task = Arc::clone(shared);
     shared.spawn(async move {
+        let turn = Turn(&task.signing, revocation);
         let stored = sign_and_store(&task, &facts).await;
-        task.signing.end(revocation);
+        drop(turn);
         match stored {
             Ok(stored) => {
                 task.step(Input::ReceiptStored { revocation });

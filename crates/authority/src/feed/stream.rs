@@ -1,4 +1,8 @@
-//! One stream of one session, from its hello to its end. Its end ends no session.
+//! One stream of one session, from its hello to its end.
+//!
+//! Purpose: a task that takes in what a verifier says and, through [`Sender`], says what it is to know. Guarantee: its
+//! hello counts as a verification until the stream is registered, each renewal looks at the token anew, and the hub learns
+//! of its end however it ends. Not guaranteed: that it lives. Its end ends no session; a goodbye does.
 
 use std::{
     fmt,

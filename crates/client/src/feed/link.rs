@@ -1,7 +1,9 @@
 //! One stream to the authority: a task that connects, sends what it is given and reports what it hears.
 //!
-//! It decides nothing and keeps nothing. Each link has a number, so that the last words of an old one are not taken for
-//! those of the next. Dropping a [`Link`] cuts its stream.
+//! Purpose: it carries messages and says how the stream ended. It decides nothing and keeps nothing. Guarantee: messages
+//! keep their order both ways, and each report has the link's number, so that the last words of an old one are not taken
+//! for those of the next; dropping a [`Link`] cuts its stream. Not guaranteed: a last word. A link that falls silent is
+//! given up by the session.
 
 use std::time::Duration;
 

@@ -1,4 +1,7 @@
 //! The token with which a verifier presents itself, and the watch on its file.
+//!
+//! Purpose of the watch: a new token is used without a restart. Guarantee: a file that cannot be read, or that others can
+//! read, changes nothing. Not guaranteed: that each of several quick changes is seen; the last one is.
 
 use std::{
     path::{Path, PathBuf},

@@ -139,6 +139,30 @@ async fn a_new_token_is_good_at_its_first_use() {
 }
 
 #[tokio::test]
+async fn a_first_use_that_came_after_the_question_waits_for_its_own() {
+    let mut feed = FakeFeed::start().await;
+    let (verifier, mut peer) = feed.ready(feed.config(), &[]).await;
+    let (first, second) = (Token::new(2_000, 1), Token::new(3_000, 2));
+    let mut early = Box::pin(code(&verifier, &first));
+    let request = tokio::select! {
+        code = &mut early => panic!("{code}"),
+        request = peer.asked() => request,
+    };
+    let mut late = Box::pin(code(&verifier, &second));
+    assert!(futures_util::poll!(&mut late).is_pending(), "it waits from here on");
+    // Issued after the first question was answered.
+    peer.say(ToVerifier::Watermark { request, watermark: revision(2_000) });
+    assert_eq!(early.await, Code::Unknown);
+    let authority = async {
+        let request = peer.asked().await;
+        peer.say(record(3_000, SNAPSHOT_AT, Change::Token(second.entry.clone())));
+        peer.say(ToVerifier::Watermark { request, watermark: revision(3_000) });
+    };
+    let (late, ()) = tokio::join!(late, authority);
+    assert_eq!(late, Code::Valid);
+}
+
+#[tokio::test]
 async fn many_first_uses_share_few_questions() {
     let mut feed = FakeFeed::start().await;
     let (verifier, mut peer) = feed.ready(feed.config(), &[]).await;

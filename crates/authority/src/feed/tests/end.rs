@@ -8,6 +8,7 @@ use jeton_feed::{
     message::{Hello, Refusal, ToAuthority, ToVerifier},
 };
 use jeton_store::{Store, model::SessionEndKind};
+use jeton_types::Span;
 use tokio::time::timeout;
 use tonic::Code;
 
@@ -76,6 +77,16 @@ async fn a_stream_does_not_outlive_its_token() {
         Some(ToVerifier::Refused(refused)) => assert_eq!(refused.why, Refusal::Unauthenticated),
         other => panic!("{other:?}"),
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_that_has_expired_gets_no_lease() {
+    let world = World::new().await;
+    let token = world.issue_for("jeton", "edge", "verifier@acme", Some(Span::from_secs(10))).await.secret;
+    let (mut stream, _) = world.live(&token, hello(1, 1)).await;
+    world.clock.pass(Duration::from_secs(10));
+    stream.send(ToAuthority::Renew { request: 2 }).await;
+    assert!(matches!(stream.next().await, ToVerifier::End { .. }));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -182,6 +182,41 @@ async fn a_session_survives_the_authority() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_restart_whoever_is_behind_gets_no_lease() {
+    let world = World::new().await;
+    let token = world.token("edge").await;
+    let (stream, at) = world.live(&token, hello(1, 1)).await;
+    drop(stream);
+    world.issue("acme", "while-away", "x").await;
+    let world = world.restarted().await;
+    let (mut stream, welcome) = world.greet(&token, Hello { resume: Some(at), ..hello(1, 2) }).await;
+    assert_eq!(welcome.resume, Some(at));
+    let ToVerifier::Record(record) = stream.next().await else { panic!("no record") };
+    stream.send(ToAuthority::Ack { revision: at }).await;
+    stream.send(ToAuthority::Renew { request: 1 }).await;
+    stream.send(ToAuthority::Ask { request: 2 }).await;
+    // A grant would come before the answer.
+    assert!(matches!(stream.next().await, ToVerifier::Watermark { request: 2, .. }));
+    stream.send(ToAuthority::Ack { revision: record.revision }).await;
+    assert!(matches!(stream.next().await, ToVerifier::Grant(grant) if grant.request == 1));
+}
+
+/// The runtime does nothing while this looks: so what is found was not brought by a task that followed the log.
+#[tokio::test]
+async fn whoever_has_an_answer_of_the_store_meets_a_hub_that_knows() {
+    let world = World::new().await;
+    let revoked = std::thread::scope(|scope| {
+        let revoke = || {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            runtime.block_on(world.revoke("acme", "billing"))
+        };
+        scope.spawn(revoke).join().unwrap()
+    });
+    let receipt = world.hub.receipt(revoked.revocation.id).unwrap();
+    assert_eq!(receipt.evidence[0].state, EvidenceKind::Pending);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_is_silent_is_counted_out() {
     let world = World::new().await;
     let token = world.token("edge").await;

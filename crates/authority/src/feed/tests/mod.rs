@@ -3,4 +3,5 @@
 mod end;
 mod flow;
 mod refusal;
+mod verification;
 mod world;

@@ -15,7 +15,8 @@ use jeton_store::{
     model::{Caller, CredentialRef, IssueNew, Issued, Labels, NamespaceNew, RevokeNew, Revoked, Selector},
 };
 use jeton_types::{
-    Clock, Entropy, Freshness, Now, Prefix, Revision, RevocationId, ScopeSet, Secret, SessionId, StartId, UnixTime,
+    Clock, Entropy, Freshness, Now, Prefix, Revision, RevocationId, ScopeSet, Secret, SessionId, Span, StartId,
+    UnixTime,
 };
 use tokio::{
     sync::{mpsc, oneshot},
@@ -129,13 +130,17 @@ impl World {
     }
 
     pub(super) async fn issue(&self, namespace: &str, name: &str, scope: &str) -> Issued {
+        self.issue_for(namespace, name, scope, None).await
+    }
+
+    pub(super) async fn issue_for(&self, namespace: &str, name: &str, scope: &str, ttl: Option<Span>) -> Issued {
         let new = IssueNew {
             namespace: namespace.parse().unwrap(),
             name: name.parse().unwrap(),
             subject: None,
             scopes: ScopeSet::new([scope.parse().unwrap()]).unwrap(),
             labels: Labels::default(),
-            ttl: None,
+            ttl,
         };
         self.store.credential_issue(Caller::System, new).await.unwrap()
     }
@@ -261,6 +266,12 @@ impl Stream {
                 other => panic!("{other:?}"),
             }
         }
+    }
+
+    /// A welcome, and the snapshot that follows.
+    pub(super) async fn snapshot_after_welcome(&mut self) -> (Revision, usize) {
+        let ToVerifier::Welcome(Welcome { resume: None, .. }) = self.next().await else { panic!("no snapshot comes") };
+        self.snapshot().await
     }
 
     /// Renews until the grant comes.

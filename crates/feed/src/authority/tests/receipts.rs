@@ -227,6 +227,26 @@ fn a_jump_is_a_new_start() {
 }
 
 #[test]
+fn a_jump_takes_fences_back() {
+    let mut bench = Bench::new();
+    let two = {
+        bench.live(1, &[STRICT]);
+        bench.live(2, &[STRICT])
+    };
+    bench.at = 6_400;
+    assert!(granted(&bench.renew(two)));
+    bench.at = 7_000;
+    bench.revoke(STRICT, 101);
+    assert_eq!(bench.line(101, Some(1)), Some(EvidenceKind::Fenced));
+    // A machine that was put back to an earlier moment knows nothing of the grants that it made after it.
+    bench.ahead = 1_000;
+    bench.tick();
+    assert_eq!(bench.line(101, Some(1)), Some(EvidenceKind::Pending));
+    assert_eq!(completed(&bench.pass(6_499)), [0; 0]);
+    assert_eq!(completed(&bench.pass(1)), [101]);
+}
+
+#[test]
 fn a_jump_takes_no_fence_back_of_a_session_that_is_forgotten() {
     let mut bench = Bench::new();
     bench.live(1, &[STRICT]);
