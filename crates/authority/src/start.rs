@@ -258,8 +258,8 @@ fn emptied(config: &AuthorityConfig) -> Result<(), StoreError> {
     if database.metadata().is_ok_and(|facts| facts.len() > 0) {
         return Ok(());
     }
-    let traces = [config.root_token(), config.data_dir.join("keys")];
-    match traces.iter().find(|trace| trace.exists()) {
+    let traces = [config.root_token(), config.data_dir.join("keys").join("public.json")];
+    match traces.iter().find(|trace| trace.is_file()) {
         None => Ok(()),
         Some(trace) => Err(StoreError::Corrupt(format!(
             "{} is missing or empty, yet {} is from an earlier start",

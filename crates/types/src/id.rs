@@ -167,7 +167,13 @@ mod tests {
 
     #[test]
     fn foreign_forms_are_refused() {
-        for text in ["", "cred_", "tok_01h455vb4pex5vsknk084sn02q", "cred_81h455vb4pex5vsknk084sn02q", "cred_01H455VB4PEX5VSKNK084SN02Q"] {
+        for text in [
+            "",
+            "cred_",
+            "tok_01h455vb4pex5vsknk084sn02q",
+            "cred_81h455vb4pex5vsknk084sn02q",
+            "cred_01H455VB4PEX5VSKNK084SN02Q",
+        ] {
             assert!(text.parse::<CredentialId>().is_err(), "{text}");
         }
     }

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::FutureExt;
 use jeton_client::feed::{Answer, Observe, Right, TroubleKind, Verifier, VerifierConfig};
 use jeton_feed::{
     lease::Void,
@@ -149,17 +150,17 @@ async fn a_first_use_that_came_after_the_question_waits_for_its_own() {
         request = peer.asked() => request,
     };
     let mut late = Box::pin(code(&verifier, &second));
-    assert!(futures_util::poll!(&mut late).is_pending(), "it waits from here on");
+    assert!((&mut late).now_or_never().is_none(), "it waits from here on");
     // Issued after the first question was answered.
     peer.say(ToVerifier::Watermark { request, watermark: revision(2_000) });
     assert_eq!(early.await, Code::Unknown);
-    let authority = async {
-        let request = peer.asked().await;
-        peer.say(record(3_000, SNAPSHOT_AT, Change::Token(second.entry.clone())));
-        peer.say(ToVerifier::Watermark { request, watermark: revision(3_000) });
+    let request = tokio::select! {
+        code = &mut late => panic!("{code} without a question of its own"),
+        request = peer.asked() => request,
     };
-    let (late, ()) = tokio::join!(late, authority);
-    assert_eq!(late, Code::Valid);
+    peer.say(record(3_000, SNAPSHOT_AT, Change::Token(second.entry.clone())));
+    peer.say(ToVerifier::Watermark { request, watermark: revision(3_000) });
+    assert_eq!(late.await, Code::Valid);
 }
 
 #[tokio::test]
