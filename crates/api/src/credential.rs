@@ -1,15 +1,18 @@
 //! Credentials: issuing, showing, rotating.
 
+pub use jeton_lifecycle::change::CredentialState;
 use jeton_types::{CredentialId, CredentialName, Labels, NamespaceName, Revision, ScopeSet, Span, Subject};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{
+    revocation::{Reason, RevocationView, TimeoutMs, Wait},
     time::Timestamp,
     token::{NewTokenView, TokenView},
 };
 
 /// `POST /v1/namespaces/{ns}/credentials`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct IssueRequest {
     /// Its name in the namespace.
@@ -30,6 +33,7 @@ pub struct IssueRequest {
 
 /// A credential.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct CredentialView {
     /// Its id.
     pub id: CredentialId,
@@ -47,12 +51,88 @@ pub struct CredentialView {
     pub ttl: Option<Span>,
     /// When it was issued first.
     pub created_at: Timestamp,
-    /// The revision that created it.
+    /// The revision that last changed it; its `ETag`.
     pub revision: Revision,
+    /// How it stands.
+    pub state: CredentialState,
+    /// Since when it is switched off.
+    pub disabled_at: Option<Timestamp>,
+    /// When it was deleted.
+    pub deleted_at: Option<Timestamp>,
+}
+
+/// `PATCH /v1/credentials/{id}`: what is not named stays. What ends authority has a receipt.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct CredentialPatch {
+    /// Whom it is to speak for; `null` for nobody.
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Subject>))]
+    pub subject: Option<Option<Subject>>,
+    /// All that it is to be allowed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scopes: Option<ScopeSet>,
+    /// All that is to be written on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels: Option<Labels>,
+    /// How long tokens to come live; `null` for the namespace's default.
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Span>))]
+    pub ttl: Option<Option<Span>>,
+    /// Whether it is switched off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disabled: Option<bool>,
+    /// When the tokens there are now expire at the latest. It only brings an expiry forward.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+    /// Why, for whoever looks at it later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
+    /// What to wait for, where authority ends.
+    #[serde(default)]
+    pub wait: Wait,
+    /// How long to wait for a complete receipt: at most ten minutes, 30 s if not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<TimeoutMs>,
+}
+
+/// A field that is `null` is given; one that is not there is not.
+fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
+/// What `DELETE /v1/credentials/{id}` takes, in its query.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct CredentialDeleteQuery {
+    /// Why, for whoever looks at it later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
+    /// What to wait for.
+    #[serde(default)]
+    pub wait: Wait,
+    /// How long to wait for a complete receipt: at most ten minutes, 30 s if not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<TimeoutMs>,
+}
+
+/// What a change of a credential answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct CredentialChangedView {
+    /// The credential as it is now.
+    pub credential: CredentialView,
+    /// The revision of the change; the last one, if all was so already.
+    pub revision: Revision,
+    /// Where authority ended: what ended it, with its receipt as it stands.
+    pub revocation: Option<RevocationView>,
 }
 
 /// What issuing answers. The secret is in it, once.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct IssuedView {
     /// The credential.
     pub credential: CredentialView,
@@ -64,6 +144,7 @@ pub struct IssuedView {
 
 /// `POST /v1/credentials/{id}/rotate`
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RotateRequest {
     /// How long the token so far goes on; an hour if not said.
@@ -84,6 +165,7 @@ impl RotateRequest {
 
 /// What rotating answers. The secret of the new token is in it, once.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RotatedView {
     /// The credential.
     pub credential: CredentialView,
@@ -102,6 +184,15 @@ pub struct CredentialQuery {
     /// The one of this name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<CredentialName>,
+    /// Those that speak for this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<Subject>,
+    /// Those that have this label, `key=value`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// Those in this state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<CredentialState>,
     /// The `next` of the page before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
@@ -153,6 +244,9 @@ mod tests {
                 ttl: None,
                 created_at: at,
                 revision: Revision::new(9).unwrap(),
+                state: CredentialState::Active,
+                disabled_at: None,
+                deleted_at: None,
             },
             token: NewTokenView {
                 id: TokenId::from_bytes([2; 16]),
@@ -168,6 +262,21 @@ mod tests {
         };
         insta::assert_snapshot!(serde_json::to_string_pretty(&view).unwrap());
         assert!(!format!("{view:?}").contains("\"acme_live_…\""));
+    }
+
+    #[test]
+    fn what_changing_takes() {
+        for good in [
+            r#"{"wait":"committed"}"#,
+            r#"{"subject":null,"scopes":[],"labels":{},"ttl":null,"disabled":true,"wait":"complete","timeout_ms":5}"#,
+            r#"{"subject":"svc:x","ttl":"30d","expires_at":"2026-01-02T03:04:05.678901Z","reason":"x","wait":"committed"}"#,
+        ] {
+            let parsed: CredentialPatch = serde_json::from_str(good).unwrap();
+            assert_eq!(serde_json::to_string(&parsed).unwrap(), good);
+        }
+        for bad in [r#"{"name":"x"}"#, r#"{"disabled":null,"x":1}"#, r#"{"expires_at":"30d"}"#, r#"{"scopes":"a"}"#] {
+            assert!(serde_json::from_str::<CredentialPatch>(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

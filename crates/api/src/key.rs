@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// A set of public keys, as `/.well-known/jwks.json` has it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct JwkSet {
     /// The keys, the one in use first.
     pub keys: Vec<Jwk>,
@@ -19,6 +20,7 @@ impl JwkSet {
 
 /// One public key of Ed25519 (RFC 8037).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Jwk {
     /// The family: `OKP`.
     pub kty: String,

@@ -4,9 +4,13 @@
 //! what goes out is a `View`. In a view every key is always there; what does not apply is `null`. Start with
 //! [`problem`] for how a request fails and with [`revocation`] for what the product is about.
 
+pub mod audit;
 pub mod credential;
+pub mod event;
 pub mod key;
 pub mod namespace;
+#[cfg(feature = "openapi")]
+pub mod openapi;
 pub mod page;
 pub mod problem;
 pub mod receipt;

@@ -5,10 +5,14 @@ use std::time::Duration;
 use jeton_types::{Freshness, NamespaceName, Prefix, Revision, Span};
 use serde::{Deserialize, Serialize};
 
-use crate::time::Timestamp;
+use crate::{
+    revocation::{Reason, RevocationView, TimeoutMs, Wait},
+    time::Timestamp,
+};
 
 /// `POST /v1/namespaces`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NamespaceCreateRequest {
     /// Its name.
@@ -25,6 +29,7 @@ pub struct NamespaceCreateRequest {
 
 /// A namespace.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct NamespaceView {
     /// Its name.
     pub name: NamespaceName,
@@ -38,12 +43,44 @@ pub struct NamespaceView {
     pub revocation_bound_ms: u64,
     /// When it was created.
     pub created_at: Timestamp,
-    /// The revision that created it.
+    /// The revision that last changed it; its `ETag`.
     pub revision: Revision,
+    /// Since when all of it is switched off.
+    pub disabled_at: Option<Timestamp>,
+}
+
+/// `PATCH /v1/namespaces/{ns}`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct NamespacePatch {
+    /// Whether all of it is switched off: no token of it is good until it is enabled again.
+    pub disabled: bool,
+    /// Why, for whoever looks at it later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
+    /// What to wait for, where authority ends.
+    #[serde(default)]
+    pub wait: Wait,
+    /// How long to wait for a complete receipt: at most ten minutes, 30 s if not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<TimeoutMs>,
+}
+
+/// What a change of a namespace answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct NamespaceChangedView {
+    /// The namespace as it is now.
+    pub namespace: NamespaceView,
+    /// The revision of the change; the last one, if all was so already.
+    pub revision: Revision,
+    /// Where authority ended: what ended it, with its receipt as it stands.
+    pub revocation: Option<RevocationView>,
 }
 
 /// After this long no verifier accepts a revoked token of a namespace with this freshness any more, whatever the
-/// network does (`protocol.md` 22): 7 s, and with a grace D that plus D/0.9, in whole seconds.
+/// network does (`feed-protocol.md` 22): 7 s, and with a grace D that plus D/0.9, in whole seconds.
 #[must_use]
 pub fn revocation_bound(freshness: Freshness) -> Duration {
     const STRICT: Duration = Duration::from_secs(7);
@@ -87,7 +124,8 @@ mod tests {
             revocation_bound_ms: 7_000,
             created_at: Timestamp(jeton_types::UnixTime::ZERO),
             revision: Revision::new(9).unwrap(),
+            disabled_at: None,
         };
-        insta::assert_snapshot!(serde_json::to_string(&view).unwrap(), @r#"{"name":"acme","prefix":"acme_live","freshness":"strict","default_ttl":null,"revocation_bound_ms":7000,"created_at":"1970-01-01T00:00:00.000000Z","revision":9}"#);
+        insta::assert_snapshot!(serde_json::to_string(&view).unwrap(), @r#"{"name":"acme","prefix":"acme_live","freshness":"strict","default_ttl":null,"revocation_bound_ms":7000,"created_at":"1970-01-01T00:00:00.000000Z","revision":9,"disabled_at":null}"#);
     }
 }

@@ -8,12 +8,12 @@ use serde::{Deserialize, Serialize};
 pub const CONTENT_TYPE: &str = "application/problem+json";
 
 macro_rules! codes {
-    ($($(#[$doc:meta])* $name:ident = $text:literal, $http:literal, $grpc:ident, $exit:ident, $title:literal;)*) => {
+    ($($(#[doc = $doc:literal])* $name:ident = $text:literal, $http:literal, $grpc:ident, $exit:ident, $title:literal;)*) => {
         /// What went wrong, as a stable word. Each has its HTTP and gRPC status, its exit code and its title here and
         /// nowhere else.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum Code {
-            $($(#[$doc])* $name,)*
+            $($(#[doc = $doc])* $name,)*
         }
 
         impl Code {
@@ -44,6 +44,12 @@ macro_rules! codes {
                 match self { $(Self::$name => Exit::$exit,)* }
             }
 
+            /// What it means, for the reference.
+            #[must_use]
+            pub fn about(self) -> &'static str {
+                match self { $(Self::$name => concat!($($doc),*).trim(),)* }
+            }
+
             /// A short text for a person, the same each time.
             #[must_use]
             pub const fn title(self) -> &'static str {
@@ -72,14 +78,24 @@ codes! {
     PrefixTaken = "prefix_taken", 409, AlreadyExists, Refused, "this prefix is taken";
     /// The overlap of a rotation is not over.
     RotationInProgress = "rotation_in_progress", 409, FailedPrecondition, Refused, "a rotation is in progress";
+    /// A request with this idempotency key is under way.
+    KeyRunning = "key_running", 409, Aborted, Unreachable, "a request with this idempotency key is still running";
+    /// What was asked for was done before, and its secret cannot be told again.
+    SecretUnavailable = "secret_unavailable", 409, FailedPrecondition, Refused, "the secret cannot be told again";
     /// A receipt that is not complete is not signed.
     ReceiptPending = "receipt_pending", 409, FailedPrecondition, Refused, "the receipt is not complete yet";
+    /// The thing was deleted, for good.
+    Gone = "gone", 410, FailedPrecondition, Refused, "this was deleted, for good";
+    /// The thing was changed since the `ETag` that `If-Match` names.
+    EtagMismatch = "etag_mismatch", 412, FailedPrecondition, Refused, "this was changed meanwhile";
     /// The body is too long.
     TooLarge = "too_large", 413, ResourceExhausted, Refused, "the body is too large";
     /// The URI is too long.
     UriTooLong = "uri_too_long", 414, InvalidArgument, Refused, "the uri is too long";
     /// The body is not of a media type that the route takes.
     UnsupportedMediaType = "unsupported_media_type", 415, InvalidArgument, Refused, "the body is not of a known type";
+    /// The idempotency key belongs to another request.
+    KeyReused = "key_reused", 422, InvalidArgument, Refused, "this idempotency key was used for another request";
     /// Too much is asked at once.
     TooMany = "too_many", 429, ResourceExhausted, Unreachable, "too many requests: try again later";
     /// The headers are too many or too long.
@@ -136,6 +152,7 @@ pub enum Grpc {
     PermissionDenied = 7,
     ResourceExhausted = 8,
     FailedPrecondition = 9,
+    Aborted = 10,
     Unimplemented = 12,
     Internal = 13,
     Unavailable = 14,
@@ -172,6 +189,7 @@ impl Exit {
 
 /// Problem details (RFC 9457).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(from = "Received")]
 pub struct Problem {
     /// A name for the kind of problem: `urn:jeton:problem:` and the code.

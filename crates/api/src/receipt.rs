@@ -7,7 +7,7 @@ use jeton_types::{Freshness, NamespaceName, Revision, RevocationId, StartId, Tok
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    revocation::{LineState, ReceiptState, VerifierLine, listed},
+    revocation::{Effect, LineState, ReceiptState, VerifierLine, listed},
     time::Timestamp,
 };
 
@@ -19,7 +19,7 @@ pub const VERSION: u32 = 1;
 /// What a receipt says of its own limits.
 const NOTE: &str = "the verifiers' acknowledgements are not signed by them: the authority vouches for what it was told";
 
-/// The assumptions of `assurance.md` 2 that a receipt rests on as long as there is one store, SQLite, and no succession.
+/// The assumptions that a receipt rests on as long as there is one store, SQLite, and no succession.
 const ASSUMPTIONS: [(&str, &str); 5] = [
     ("A1", "every machine's clock runs at most 10 % too fast or too slow"),
     (
@@ -46,8 +46,10 @@ pub struct ReceiptPayload {
     pub version: u32,
     /// The revocation.
     pub id: RevocationId,
-    /// The namespace whose tokens it ended.
+    /// The namespace.
     pub namespace: NamespaceName,
+    /// What it took away.
+    pub effect: Effect,
     /// The longest grace that any session was allowed for when it was counted out.
     pub freshness: Freshness,
     /// The revision.
@@ -62,7 +64,7 @@ pub struct ReceiptPayload {
     pub iat: u64,
     /// `complete`
     pub state: ReceiptState,
-    /// How many tokens ended.
+    /// How many tokens it touched; zero where it touched a whole namespace.
     pub count: u64,
     /// Which: the first hundred.
     pub tokens: Vec<TokenId>,
@@ -92,8 +94,10 @@ pub struct Assumption {
 pub struct ReceiptParts {
     /// The revocation.
     pub id: RevocationId,
-    /// The namespace whose tokens it ended.
+    /// The namespace.
     pub namespace: NamespaceName,
+    /// What it took away.
+    pub effect: Effect,
     /// The longest grace that any session was allowed for.
     pub freshness: Freshness,
     /// The revision.
@@ -106,7 +110,7 @@ pub struct ReceiptParts {
     pub completed_at: UnixTime,
     /// When this is signed.
     pub signed_at: UnixTime,
-    /// All tokens that ended.
+    /// All tokens that it touched.
     pub tokens: Vec<TokenId>,
     /// The evidence, the authority's own line among it.
     pub verifiers: Vec<VerifierLine>,
@@ -123,6 +127,7 @@ impl ReceiptPayload {
             statement: statement(&parts),
             id: parts.id,
             namespace: parts.namespace,
+            effect: parts.effect,
             freshness: parts.freshness,
             revision: parts.revision,
             start: parts.start,
@@ -172,7 +177,8 @@ impl ReceiptPayload {
     }
 
     fn check_tokens(&self) -> Result<(), String> {
-        if self.count == 0 {
+        // A namespace is switched off as a whole, and a credential is deleted that may have no living token.
+        if self.count == 0 && !matches!(self.effect, Effect::Disable | Effect::Delete | Effect::Narrow) {
             return Err("it names no token".to_owned());
         }
         if (self.tokens.len() as u64).checked_add(self.tokens_omitted) != Some(self.count) {
@@ -247,14 +253,20 @@ fn check_silence(line: &VerifierLine, at: Timestamp, name: &str) -> Result<(), S
 
 fn statement(parts: &ReceiptParts) -> String {
     let tokens = match parts.tokens.len() {
+        0 => "any token".to_owned(),
         1 => "the token".to_owned(),
         many => format!("any of the {many} tokens"),
     };
+    let what = match parts.effect {
+        Effect::Revoke | Effect::Delete => format!("accepts {tokens} ended by {}", parts.id),
+        Effect::Disable => format!("accepts {tokens} disabled by {}, until a later revision enables again", parts.id),
+        Effect::Narrow => {
+            format!("grants {tokens} a scope taken away by {}, until a later revision gives it again", parts.id)
+        }
+        Effect::Expire => format!("accepts {tokens} past the expiry set by {}", parts.id),
+    };
     let at = Timestamp(parts.completed_at);
-    let head = format!(
-        "no verification of namespace {} that starts after {at} accepts {tokens} ended by {}",
-        parts.namespace, parts.id
-    );
+    let head = format!("no verification of namespace {} that starts after {at} {what}", parts.namespace);
     let states = LineState::ALL.into_iter().filter_map(|state| {
         let count = parts.verifiers.iter().filter(|line| !line.is_authority() && line.state == state).count();
         (count > 0).then(|| format!("{count} {state}"))
@@ -296,6 +308,7 @@ mod tests {
         ReceiptParts {
             id: RevocationId::from_bytes([3; 16]),
             namespace: "acme".parse().unwrap(),
+            effect: Effect::Revoke,
             freshness: Freshness::Strict,
             revision: Revision::new(9).unwrap(),
             start: StartId::from_bytes([4; 16]),
@@ -336,6 +349,22 @@ mod tests {
         let payload = ReceiptPayload::new(ReceiptParts { tokens, ..parts() });
         assert_eq!((payload.count, payload.tokens.len(), payload.tokens_omitted), (201, 100, 101));
         assert_eq!(payload.check_evidence(), Ok(()));
+    }
+
+    #[test]
+    fn each_effect_says_what_it_took_away() {
+        let mut said = String::new();
+        for effect in Effect::ALL {
+            let mut parts = ReceiptParts { effect, ..parts() };
+            parts.verifiers.truncate(1);
+            if effect == Effect::Disable {
+                parts.tokens.clear();
+            }
+            let payload = ReceiptPayload::new(parts);
+            assert_eq!(payload.check_evidence(), Ok(()), "{effect}");
+            said += &format!("{effect}: {}\n", payload.statement);
+        }
+        insta::assert_snapshot!(said);
     }
 
     fn check(change: impl FnOnce(&mut ReceiptPayload), expect: &str) {

@@ -2,8 +2,9 @@
 
 use std::{fmt, str::FromStr, time::Duration};
 
+pub use jeton_lifecycle::Effect;
 use jeton_types::{
-    CredentialRef, Invalid, NamespaceName, Revision, RevocationId, SessionId, TokenId, VerifierName,
+    CredentialRef, Invalid, Labels, NamespaceName, Revision, RevocationId, SessionId, Subject, TokenId, VerifierName,
     limits::REASON_BYTES_MAX,
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -15,6 +16,7 @@ pub const TOKENS_LISTED_MAX: usize = 100;
 
 /// `POST /v1/namespaces/{ns}/revocations`
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RevokeRequest {
     /// What to end.
@@ -28,6 +30,9 @@ pub struct RevokeRequest {
     /// How long to wait for a complete receipt: at most ten minutes, 30 s if not said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_ms: Option<TimeoutMs>,
+    /// Only say what would end; nothing is changed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
 }
 
 impl RevokeRequest {
@@ -38,55 +43,99 @@ impl RevokeRequest {
     }
 }
 
-/// What a revocation ends: exactly one of `{"credential": "NS/NAME" | "cred_…"}`, `{"token_id": "tok_…"}` and
-/// `{"secret": "…"}`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(try_from = "SelectorFields", into = "SelectorFields")]
-pub enum SelectorRequest {
-    /// All tokens of a credential.
-    Credential(CredentialRef),
-    /// One token, by its public id.
-    TokenId(TokenId),
-    /// One token, by its text.
-    Secret(SecretText),
-}
-
-#[derive(Default, Serialize, Deserialize)]
+/// What a revocation ends: the tokens for which all of this is so. At least one is named.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
-struct SelectorFields {
+pub struct SelectorRequest {
+    /// Tokens of this credential: `NS/NAME` or `cred_…`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    credential: Option<CredentialRef>,
+    pub credential: Option<CredentialRef>,
+    /// This token, by its public id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    token_id: Option<TokenId>,
+    pub token_id: Option<TokenId>,
+    /// This token, by its text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    secret: Option<SecretText>,
+    pub secret: Option<SecretText>,
+    /// Tokens of credentials that speak for this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<Subject>,
+    /// Tokens of credentials that have all of these labels.
+    #[serde(default, skip_serializing_if = "Labels::is_empty")]
+    pub labels: Labels,
+    /// Tokens that were issued before this moment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issued_before: Option<Timestamp>,
 }
 
-impl TryFrom<SelectorFields> for SelectorRequest {
-    type Error = Invalid;
+impl SelectorRequest {
+    /// All tokens of a credential.
+    #[must_use]
+    pub fn credential(credential: CredentialRef) -> Self {
+        Self { credential: Some(credential), ..Self::default() }
+    }
 
-    fn try_from(fields: SelectorFields) -> Result<Self, Invalid> {
-        match (fields.credential, fields.token_id, fields.secret) {
-            (Some(credential), None, None) => Ok(Self::Credential(credential)),
-            (None, Some(token), None) => Ok(Self::TokenId(token)),
-            (None, None, Some(secret)) => Ok(Self::Secret(secret)),
-            _ => Err(Invalid("a selector names exactly one of credential, token_id and secret")),
-        }
+    /// One token, by its public id.
+    #[must_use]
+    pub fn token_id(token: TokenId) -> Self {
+        Self { token_id: Some(token), ..Self::default() }
+    }
+
+    /// One token, by its text.
+    #[must_use]
+    pub fn secret(secret: SecretText) -> Self {
+        Self { secret: Some(secret), ..Self::default() }
+    }
+
+    /// Whether nothing is named, which selects nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.credential.is_none()
+            && self.token_id.is_none()
+            && self.secret.is_none()
+            && self.subject.is_none()
+            && self.labels.is_empty()
+            && self.issued_before.is_none()
     }
 }
 
-impl From<SelectorRequest> for SelectorFields {
-    fn from(selector: SelectorRequest) -> Self {
-        match selector {
-            SelectorRequest::Credential(credential) => Self { credential: Some(credential), ..Self::default() },
-            SelectorRequest::TokenId(token) => Self { token_id: Some(token), ..Self::default() },
-            SelectorRequest::Secret(secret) => Self { secret: Some(secret), ..Self::default() },
-        }
-    }
+/// What a revocation would end, by `dry_run`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RevokePreviewView {
+    /// Always: nothing was revoked.
+    pub dry_run: bool,
+    /// How many tokens would end. More than 100,000 are refused.
+    pub count: u64,
+    /// Which: the first hundred.
+    pub tokens: Vec<TokenId>,
+    /// How many more than are listed.
+    pub tokens_omitted: u64,
+}
+
+/// `POST /v1/burn`: whoever holds a token may end it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct BurnRequest {
+    /// The token.
+    pub token: SecretText,
+    /// Why, for whoever looks at it later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
+}
+
+/// What burning answers, the same whether or not there was such a token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct BurnView {
+    /// Always. If there was such a token, it has ended.
+    pub accepted: bool,
 }
 
 /// What to wait for before the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Wait {
     /// The revocation is durable.
@@ -176,14 +225,17 @@ impl<'de> Deserialize<'de> for Reason {
 
 /// A revocation, with its receipt as it stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RevocationView {
     /// Its id.
     pub id: RevocationId,
-    /// The namespace whose tokens it ended.
+    /// The namespace.
     pub namespace: NamespaceName,
+    /// What it took away.
+    pub effect: Effect,
     /// Its revision.
     pub revision: Revision,
-    /// How many tokens it ended.
+    /// How many tokens it touched; zero for a namespace that was disabled, which touches all.
     pub count: u64,
     /// Which: the first hundred.
     pub tokens: Vec<TokenId>,
@@ -199,6 +251,7 @@ pub struct RevocationView {
 
 /// Who has seen a revocation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ReceiptView {
     /// Whether it is complete.
     pub state: ReceiptState,
@@ -236,6 +289,7 @@ impl ReceiptView {
 
 /// How a receipt stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ReceiptState {
     /// No verification that starts after it accepts what was revoked, anywhere.
@@ -263,6 +317,7 @@ impl fmt::Display for ReceiptState {
 
 /// One session in a receipt, and the evidence that it cannot accept any more.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct VerifierLine {
     /// The verifier's name; `authority` for the authority itself.
     pub id: VerifierName,
@@ -288,6 +343,7 @@ impl VerifierLine {
 
 /// The evidence that a session cannot accept any more, or that there is none yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum LineState {
     /// It acknowledged: every later verification in it sees the revocation.
@@ -345,6 +401,7 @@ mod tests {
             r#"{"selector":{"credential":"acme/billing"},"wait":"committed"}"#,
             r#"{"selector":{"token_id":"tok_01h455vb4pex5vsknk084sn02q"},"reason":"leaked","wait":"complete","timeout_ms":600000}"#,
             r#"{"selector":{"secret":"x"},"wait":"committed"}"#,
+            r#"{"selector":{"subject":"svc:x","labels":{"team":"core"},"issued_before":"2026-01-02T03:04:05.678901Z"},"wait":"committed","dry_run":true}"#,
         ] {
             let parsed: RevokeRequest = serde_json::from_str(good).unwrap();
             assert_eq!(serde_json::to_string(&parsed).unwrap(), good);
@@ -352,13 +409,14 @@ mod tests {
         let least: RevokeRequest =
             serde_json::from_str(r#"{"selector":{"credential":"cred_01h455vb4pex5vsknk084sn02q"}}"#).unwrap();
         assert_eq!((least.wait, least.timeout()), (Wait::Committed, Duration::from_secs(30)));
+        assert!(!least.selector.is_empty() && SelectorRequest::default().is_empty());
         for bad in [
             r#"{}"#,
-            r#"{"selector":{}}"#,
             r#"{"selector":{"credential":"billing"}}"#,
-            r#"{"selector":{"credential":"acme/billing","secret":"x"}}"#,
-            r#"{"selector":{"subject":"x"}}"#,
-            r#"{"selector":{"secret":"x"},"dry_run":true}"#,
+            r#"{"selector":{"owner":"x"}}"#,
+            r#"{"selector":{"labels":{"team":1}}}"#,
+            r#"{"selector":{"issued_before":"yesterday"}}"#,
+            r#"{"selector":{"secret":"x"},"dry_run":1}"#,
             r#"{"selector":{"secret":"x"},"wait":"forever"}"#,
             r#"{"selector":{"secret":"x"},"timeout_ms":600001}"#,
             r#"{"selector":{"secret":"x"},"timeout_ms":-1}"#,
@@ -399,6 +457,7 @@ mod tests {
         let view = RevocationView {
             id: RevocationId::from_bytes([3; 16]),
             namespace: "acme".parse().unwrap(),
+            effect: Effect::Revoke,
             revision: Revision::new(9).unwrap(),
             count: 1,
             tokens: vec![TokenId::from_bytes([2; 16])],

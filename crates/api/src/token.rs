@@ -8,6 +8,7 @@ use crate::{secret::SecretText, time::Timestamp};
 
 /// A token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TokenView {
     /// Its public id.
     pub id: TokenId,
@@ -35,6 +36,7 @@ pub struct TokenView {
 
 /// A token as the one answer has it that hands it out.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct NewTokenView {
     /// Its public id.
     pub id: TokenId,

@@ -9,6 +9,7 @@ use crate::time::Timestamp;
 
 /// One session: one process of a verifier.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct VerifierView {
     /// The verifier's name. Two sessions may bear the same.
     pub id: VerifierName,
@@ -38,6 +39,7 @@ pub struct VerifierView {
 
 /// How a session stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum SessionState {
     /// It holds a lease.

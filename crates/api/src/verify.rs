@@ -9,6 +9,7 @@ use crate::{secret::SecretText, time::Timestamp};
 
 /// `POST /v1/verify`
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct VerifyRequest {
     /// The text that claims to be a token.
@@ -20,6 +21,7 @@ pub struct VerifyRequest {
 
 /// What is known of a token, and on what evidence. A verdict that cannot be given is no verdict but a problem, `stale`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct VerdictView {
     /// Whether to let it in.
     pub valid: bool,
@@ -49,6 +51,7 @@ pub struct VerdictView {
 
 /// Why a token is good, or is not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum VerdictCode {
     /// It is good.
@@ -118,6 +121,7 @@ impl fmt::Display for VerdictCode {
 
 /// Who answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
     /// A verifier under its lease.

@@ -1,7 +1,7 @@
 //! Who calls: the bearer token of each request, and what it may do.
 //!
 //! A request that reads is decided here, in one read view, and counts as a verification under way until its answer is
-//! made (`protocol.md` 20). A request that changes something is only turned away here if its token is no good at all;
+//! made (`feed-protocol.md` 20). A request that changes something is only turned away here if its token is no good at all;
 //! whether it may do what it asks is decided once more by the store, inside the transaction that does it.
 
 use std::net::IpAddr;
@@ -14,13 +14,23 @@ use jeton_store::{
     Store,
     model::{Bearer, Caller},
 };
-use jeton_types::{Digest, NamespaceName, Prefix, Secret, token::parse};
+use jeton_types::{CredentialId, Digest, NamespaceName, Prefix, Secret, token::parse};
 
-use crate::{core::Core, http::failure::Failure, inflight::Guard};
+use crate::{
+    core::Core,
+    http::{
+        failure::Failure,
+        once::{Key, Once},
+    },
+    inflight::Guard,
+};
 
 /// A request whose token is good.
 pub(crate) struct Access {
     bearer: Bearer,
+    credential: CredentialId,
+    /// Under which the mutation is asked for, if any.
+    key: Option<Key>,
     grants: Vec<Grant>,
     /// Held until the answer is made, or until the request waits for something.
     verification: Option<Guard>,
@@ -36,7 +46,11 @@ impl FromRequestParts<Core> for Access {
             return Err(Failure::unauthenticated());
         }
         let address = parts.extensions.get::<Peer>().map(|peer| peer.0.ip());
-        authenticate(core, parsed.digest, address).await
+        let mut access = authenticate(core, parsed.digest, address).await?;
+        if !parts.method.is_safe() {
+            access.key = Key::read(parts, &text, access.credential)?;
+        }
+        Ok(access)
     }
 }
 
@@ -46,11 +60,13 @@ async fn authenticate(core: &Core, digest: Digest, address: Option<IpAddr>) -> R
     let found = core.store.token_by_digest(digest).await?;
     let (token, credential) = found.ok_or_else(Failure::unauthenticated)?;
     let state = token::state(token.ended.is_some(), token.expires_at, core.time.now());
-    if !token.namespace.is_built_in() || state != State::Active {
+    if !token.namespace.is_built_in() || state != State::Active || credential.disabled.is_some() {
         return Err(Failure::unauthenticated());
     }
     Ok(Access {
         bearer: Bearer { token: token.id, digest, address },
+        credential: credential.id,
+        key: None,
         grants: role::roles_of(&credential.scopes),
         verification: Some(verification),
     })
@@ -110,6 +126,19 @@ impl Access {
         }
     }
 
+    /// [`Self::permit_change_id`] where the body decides which of several actions it will be.
+    pub(crate) fn permit_any_change_id(
+        &self,
+        actions: &[Action],
+        namespace: &NamespaceName,
+        absent: impl FnOnce() -> Failure,
+    ) -> Result<(), Failure> {
+        match actions.iter().find(|action| self.permit_change(**action, namespace).is_ok()).or(actions.first()) {
+            Some(action) => self.permit_change_id(*action, namespace, absent),
+            None => Ok(()),
+        }
+    }
+
     fn knows(&self, namespace: &NamespaceName) -> bool {
         let reach = Reach::Namespace(namespace.clone());
         self.grants.iter().any(|grant| grant.reach.includes(&reach))
@@ -120,14 +149,28 @@ impl Access {
         self.verification = None;
     }
 
+    /// The body as it came: under a key, another body is another request.
+    pub(crate) fn body(&mut self, bytes: &[u8]) {
+        if let Some(key) = &mut self.key {
+            key.body(bytes);
+        }
+    }
+
+    /// Ends the verification and hands the caller to the store, which checks it again; the mutation is done once per
+    /// `Idempotency-Key`. What waits for a receipt must not be a verification under way itself: the authority's own
+    /// acknowledgement would wait for it.
+    pub(crate) fn into_once(self, core: &Core) -> Result<Once, Failure> {
+        let Self { bearer, credential, key, .. } = self;
+        Once::new(core, Caller::Bearer(bearer), credential, key)
+    }
+
     /// Verifies anew, after a pause.
     pub(crate) async fn again(self, core: &Core) -> Result<Self, Failure> {
         authenticate(core, self.bearer.digest, self.bearer.address).await
     }
 
-    /// Ends the verification and hands the caller to the store, which checks it again. What waits for a receipt must
-    /// not be a verification under way itself: the authority's own acknowledgement would wait for it.
-    pub(crate) fn into_caller(self) -> Caller {
+    /// The caller, for a read that the store checks again; the verification goes on.
+    pub(crate) const fn caller(&self) -> Caller {
         Caller::Bearer(self.bearer)
     }
 }

@@ -13,6 +13,8 @@ pub struct AuthorityConfig {
     pub data_dir: PathBuf,
     /// The folder of the signing keys; `keys/` in the data folder unless given.
     pub keys_dir: Option<PathBuf>,
+    /// The file that a new root token is written to; `root.token` in the data folder unless given.
+    pub root_token_file: Option<PathBuf>,
     /// Where the HTTP API listens.
     pub http: SocketAddr,
     /// Where the feed listens.
@@ -40,6 +42,7 @@ impl AuthorityConfig {
         Self {
             data_dir: data_dir.into(),
             keys_dir: None,
+            root_token_file: None,
             http: SocketAddr::new(loopback, Self::HTTP_PORT),
             feed: SocketAddr::new(loopback, Self::FEED_PORT),
             plaintext: false,
@@ -57,11 +60,11 @@ impl AuthorityConfig {
     /// The file that the first start writes the root token to.
     #[must_use]
     pub fn root_token(&self) -> PathBuf {
-        root_token(&self.data_dir)
+        self.root_token_file.clone().unwrap_or_else(|| root_token(&self.data_dir))
     }
 }
 
-/// The file of the root token in a data folder.
+/// The file of the root token in a data folder, unless another is named.
 #[must_use]
 pub fn root_token(data_dir: &Path) -> PathBuf {
     data_dir.join("root.token")

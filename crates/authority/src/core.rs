@@ -5,7 +5,10 @@ use std::{ops::Deref, sync::Arc};
 use jeton_store::Sqlite;
 use tokio::sync::watch;
 
-use crate::{feed::HubHandle, inflight::Inflight, keys::Keyring, metric::Metrics, time::AuthorityTime};
+use crate::{
+    event::Events, feed::HubHandle, http::once::Running, inflight::Inflight, keys::Keyring, limit::AddressLimit,
+    metric::Metrics, time::AuthorityTime,
+};
 
 /// The composed parts of a running authority. Cheap to clone.
 #[derive(Clone)]
@@ -19,6 +22,10 @@ pub(crate) struct Parts {
     pub(crate) inflight: Inflight,
     pub(crate) time: AuthorityTime,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) events: Events,
+    /// Of whoever burns tokens.
+    pub(crate) burns: AddressLimit,
+    pub(crate) running: Running,
     pub(crate) phase: watch::Receiver<Phase>,
 }
 

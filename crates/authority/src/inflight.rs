@@ -1,4 +1,4 @@
-//! Verifications under way: so that the authority can wait for those begun before a moment (`protocol.md` 7 and 20).
+//! Verifications under way: so that the authority can wait for those begun before a moment (`feed-protocol.md` 7 and 20).
 //!
 //! Whoever verifies holds a [`Guard`] from before its read view opens until its answer is made. [`Inflight::drained`]
 //! resolves once every guard begun before the call is gone; it does not wait for later ones, so it resolves under any

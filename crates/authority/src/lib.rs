@@ -5,18 +5,23 @@
 //! - [`start`] puts everything together, [`config`] says with what.
 //! - `http` is the API for people and programs, `access` finds out who calls.
 //! - [`feed`] is the gRPC stream of the verifiers and drives the hub of `jeton-feed`.
+//! - [`audit`] checks an audit trail, also offline; [`doctor`] puts right what only can be with the authority down.
 //! - [`receipt`] makes, signs and checks receipts, [`keys`] holds what they are signed with.
 //! - [`time`] is authority time, [`inflight`] counts the verifications under way, [`metric`] what is measured.
 //!
 //! What this crate never does: keep a secret, grant anything on a wall clock, or tell of what is not durable.
 
 mod access;
+pub mod audit;
 pub mod config;
 mod core;
+pub mod doctor;
+pub mod event;
 pub mod feed;
 mod http;
 pub mod inflight;
 pub mod keys;
+mod limit;
 pub mod metric;
 pub mod receipt;
 pub mod start;

@@ -8,7 +8,7 @@ use std::{
 };
 
 use jeton_feed::authority::{SessionState, SessionView};
-use jeton_host::metric::{COUNTS, FAST_SECONDS, NETWORK_SECONDS, RECEIPT_SECONDS};
+use jeton_host::metric::{COUNTS, FAST_SECONDS, NETWORK_SECONDS, RECEIPT_SECONDS, build_info};
 use jeton_types::VerifierName;
 use prometheus_client::{
     encoding::EncodeLabelSet,
@@ -36,6 +36,12 @@ pub struct Metrics {
     feed_lag: Family<VerifierLabels, Seconds>,
     lease_remaining: Family<VerifierLabels, Seconds>,
     verifications: Family<VerificationLabels, Counter>,
+    requests: Family<RequestLabels, Counter>,
+    request_duration: Family<RouteLabels, Histogram, Buckets>,
+    event_clients: Gauge,
+    event_clients_cut: Counter,
+    sessions_ended: Family<EvidenceLabels, Counter>,
+    clock_jumps: Counter,
     names: Mutex<Names>,
 }
 
@@ -81,10 +87,19 @@ impl Metrics {
             feed_lag: Family::default(),
             lease_remaining: Family::default(),
             verifications: Family::default(),
+            requests: Family::default(),
+            request_duration: Family::new_with_constructor(Buckets(&FAST_SECONDS)),
+            event_clients: Gauge::default(),
+            event_clients_cut: Counter::default(),
+            sessions_ended: Family::default(),
+            clock_jumps: Counter::default(),
             names: Mutex::default(),
         };
         for phase in IssuePhase::ALL {
             drop(metrics.issue.get_or_create(&PhaseLabels { phase: phase.as_str() }));
+        }
+        for evidence in ["goodbye", "succeeded", "forgotten"] {
+            drop(metrics.sessions_ended.get_or_create(&EvidenceLabels { evidence }));
         }
         metrics.sessions_counted(&BTreeMap::new());
         metrics.registered()
@@ -119,6 +134,37 @@ impl Metrics {
     /// The authority itself verified a token, with this code from this source.
     pub fn verification_count(&self, code: &'static str, source: &'static str) {
         self.verifications.get_or_create(&VerificationLabels { code, source }).inc();
+    }
+
+    /// A request was answered. The route is a template, never a path that somebody sent.
+    pub fn request_observe(&self, method: &'static str, route: &str, status: u16, took: Duration) {
+        let labels = RequestLabels { method, route: route.to_owned(), status };
+        self.requests.get_or_create(&labels).inc();
+        self.request_duration.get_or_create(&RouteLabels { route: route.to_owned() }).observe(took.as_secs_f64());
+    }
+
+    /// A client of the events came (`true`) or went.
+    pub fn event_client_count(&self, came: bool) {
+        if came {
+            self.event_clients.inc()
+        } else {
+            self.event_clients.dec()
+        };
+    }
+
+    /// A client of the events was cut, because it was too slow.
+    pub fn event_client_cut_count(&self) {
+        self.event_clients_cut.inc();
+    }
+
+    /// A session ended, on this evidence.
+    pub fn session_ended_count(&self, evidence: &'static str) {
+        self.sessions_ended.get_or_create(&EvidenceLabels { evidence }).inc();
+    }
+
+    /// Real time ran ahead of boot time.
+    pub fn clock_jump_count(&self) {
+        self.clock_jumps.inc();
     }
 
     /// How the verifiers stand now, and how many receipts are pending. Of several sessions of one name the worst counts.
@@ -207,6 +253,33 @@ impl Metrics {
             "Verdicts given by the authority itself, by code and source",
             self.verifications.clone(),
         );
+        registry.register(
+            "jeton_http_requests",
+            "Answers of the HTTP API, by method, route and status",
+            self.requests.clone(),
+        );
+        registry.register(
+            "jeton_http_request_duration_seconds",
+            "Time from a request's head to the head of its answer, by route",
+            self.request_duration.clone(),
+        );
+        registry.register("jeton_event_clients", "Clients that read the events now", self.event_clients.clone());
+        registry.register(
+            "jeton_event_clients_cut",
+            "Clients of the events that were cut because they were too slow",
+            self.event_clients_cut.clone(),
+        );
+        registry.register(
+            "jeton_sessions_ended",
+            "Sessions of verifiers that ended, by evidence",
+            self.sessions_ended.clone(),
+        );
+        registry.register(
+            "jeton_clock_jumps",
+            "How often real time ran ahead of boot time: a paused machine",
+            self.clock_jumps.clone(),
+        );
+        build_info(registry);
         self
     }
 }
@@ -267,6 +340,23 @@ struct StateLabels {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct VerifierLabels {
     verifier: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    method: &'static str,
+    route: String,
+    status: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RouteLabels {
+    route: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EvidenceLabels {
+    evidence: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]

@@ -23,10 +23,12 @@ use tokio::{sync::watch, task::JoinSet};
 use crate::{
     config::AuthorityConfig,
     core::{Core, Parts, Phase, stopping},
+    event::Events,
     feed::{self, HubHandle, HubParts},
-    http,
+    http::{self, once::Running as KeysRunning},
     inflight::Inflight,
     keys::{KeyError, Keyring},
+    limit::AddressLimit,
     metric::Metrics,
     time::{AuthorityClock, AuthorityTime},
 };
@@ -71,6 +73,12 @@ pub enum StartError {
     /// The database cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// There is no database where there should be one.
+    #[error("there is no jeton.db in {}: give the data folder of an authority", path.display())]
+    NoDatabase {
+        /// The folder.
+        path: PathBuf,
+    },
     /// A thread could not be waited for.
     #[error("the start was broken off")]
     BrokenOff(#[source] tokio::task::JoinError),
@@ -90,7 +98,7 @@ impl StartError {
     #[must_use]
     pub const fn class(&self) -> StartClass {
         match self {
-            Self::Folder(_) | Self::Lock(_) | Self::Bind(_) => StartClass::Usage,
+            Self::Folder(_) | Self::Lock(_) | Self::Bind(_) | Self::NoDatabase { .. } => StartClass::Usage,
             Self::Keys(KeyError::Sign(_)) => StartClass::Internal,
             Self::Keys(_) => StartClass::Usage,
             // A database that is not there, is another's, or may not be opened.
@@ -141,6 +149,7 @@ impl Authority {
         let path = config.root_token();
         let root = store.root_ensure(move |secret| root_write(&path, secret)).await?;
         let inflight = Inflight::new();
+        let events = Events::new();
         let hub = HubHandle::start(HubParts {
             store: Arc::clone(&store),
             keys: Arc::clone(&keys),
@@ -148,6 +157,7 @@ impl Authority {
             entropy,
             time: time.clone(),
             metrics: Arc::clone(&metrics),
+            events: events.clone(),
             start,
         })
         .await?;
@@ -161,6 +171,9 @@ impl Authority {
             inflight,
             time,
             metrics,
+            events,
+            burns: AddressLimit::default(),
+            running: KeysRunning::default(),
             phase: watched.clone(),
         });
         let connections_max = config.connections_max;
@@ -282,7 +295,8 @@ impl CommitObserver for Committing {
     }
 }
 
-fn root_write(path: &Path, secret: &Secret<String>) -> io::Result<()> {
+/// Puts a root token where its owner looks for it.
+pub(crate) fn root_write(path: &Path, secret: &Secret<String>) -> io::Result<()> {
     let line = Secret::new(format!("{}\n", secret.expose()));
     write_private(path, line.expose().as_bytes()).map_err(io::Error::other)
 }

@@ -1,4 +1,4 @@
-//! Authority time: what expiry, display and the hint in a revision are taken from (`protocol.md` 5).
+//! Authority time: what expiry, display and the hint in a revision are taken from (`feed-protocol.md` 5).
 //!
 //! It is the wall clock, made so that it never goes back, not even over a restart. Where the wall clock has fallen
 //! behind, authority time goes on at 98 % of the boot clock until it has been caught up with: it neither stands still

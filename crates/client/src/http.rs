@@ -1,12 +1,17 @@
 //! Single calls of the HTTP API.
 //!
 //! One request, one answer, within a time and a size. A redirect is never followed, since it would carry the token to
-//! wherever somebody else says; nothing is tried twice, since only the caller knows whether that is safe.
+//! wherever somebody else says; nothing is tried twice but what is done once under a key, since only the caller knows
+//! whether that is safe.
+
+mod events;
 
 use std::time::Duration;
 
+pub use events::{EventStream, ServerEvent};
+
 use ::http::{
-    HeaderValue, Method, Request, Response, StatusCode, Uri,
+    HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri,
     header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, LOCATION, USER_AGENT},
     uri::{Authority, Scheme},
 };
@@ -28,6 +33,7 @@ pub const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// The largest answer that is read.
 pub const ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
 
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const JSON: &str = "application/json";
 const AGENT: &str = concat!("jeton/", env!("CARGO_PKG_VERSION"));
 
@@ -137,12 +143,70 @@ impl ApiClient {
         read_json(&answer)
     }
 
+    /// `PATCH path` with a body of one line of JSON, whose answer is JSON.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn patch<B: Serialize + ?Sized, T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &B,
+    ) -> Result<T, CallError> {
+        let body = serde_json::to_vec(body).map_err(|error| CallError::Bad(format!("the request: {error}")))?;
+        let answer = self.call(Method::PATCH, path, JSON, Some(body.into())).await?;
+        read_json(&answer)
+    }
+
+    /// `DELETE path`, whose answer is JSON.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, CallError> {
+        let answer = self.call(Method::DELETE, path, JSON, None).await?;
+        read_json(&answer)
+    }
+
+    /// `POST path` of a mutation, under a key of which the authority does it once. So it is safe to try a second time when
+    /// the connection breaks, and that is done.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn post_once<B: Serialize + ?Sized, T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &B,
+        key: &str,
+    ) -> Result<T, CallError> {
+        let body =
+            Bytes::from(serde_json::to_vec(body).map_err(|error| CallError::Bad(format!("the request: {error}")))?);
+        let key =
+            HeaderValue::from_str(key).map_err(|_| CallError::Bad("the idempotency key is no text".to_owned()))?;
+        let request = || -> Result<Request<Full<Bytes>>, CallError> {
+            let mut request = self.request(Method::POST, path, JSON, Some(body.clone()))?;
+            request.headers_mut().insert(IDEMPOTENCY_KEY, key.clone());
+            Ok(request)
+        };
+        let (first, second) = (request()?, request()?);
+        let answer = self.in_time(async {
+            match self.exchange(first).await {
+                Err(CallError::Unreachable(_)) => self.exchange(second).await,
+                answered => answered,
+            }
+        });
+        read_json(&answer.await?)
+    }
+
     async fn call(&self, method: Method, path: &str, accept: &str, body: Option<Bytes>) -> Result<Bytes, CallError> {
         let request = self.request(method, path, accept, body)?;
-        let exchange = async {
-            let answer = self.client.request(request).await.map_err(|error| self.unreachable(&error))?;
-            self.answer(answer).await
-        };
+        self.in_time(self.exchange(request)).await
+    }
+
+    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Bytes, CallError> {
+        let answer = self.client.request(request).await.map_err(|error| self.unreachable(&error))?;
+        self.answer(answer).await
+    }
+
+    async fn in_time(&self, exchange: impl Future<Output = Result<Bytes, CallError>>) -> Result<Bytes, CallError> {
         tokio::time::timeout(self.call_timeout, exchange).await.unwrap_or_else(|_| {
             let (url, waited) = (self.base_url(), self.call_timeout);
             Err(CallError::Unreachable(format!("no answer from {url} within {waited:?}")))

@@ -1,4 +1,4 @@
-//! How long a verifier may trust its replica (`protocol.md` 10 to 15).
+//! How long a verifier may trust its replica (`feed-protocol.md` 10 to 15).
 //!
 //! A lease counts from the moment the verifier *sent* the renewal whose grant it holds, on a boot clock. Past it a
 //! namespace's grace goes on, for silence only: whatever voids a lease takes grace with it.
@@ -20,7 +20,7 @@ pub struct Lease {
     pub authority_time: UnixTime,
 }
 
-/// What voids a lease and grace at once (`protocol.md` 14).
+/// What voids a lease and grace at once (`feed-protocol.md` 14).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Void {
     /// The authority ended the session.
@@ -71,7 +71,7 @@ impl Lease {
     }
 
     /// Authority time as this verifier must reckon it for expiry: that of the grant and a quarter more than its own
-    /// elapsed time, so that it errs towards refusing (`protocol.md` 15).
+    /// elapsed time, so that it errs towards refusing (`feed-protocol.md` 15).
     #[must_use]
     pub const fn authority_time_at(&self, now: BootTime) -> UnixTime {
         let elapsed = now.since(self.sent.boot);

@@ -1,7 +1,7 @@
 //! The feed between the authority and its verifiers, as state machines without IO.
 //!
 //! Messages and the time go in, state and effects come out; the same machines run under the real transport, in tests
-//! and in a simulator. What holds between them is in `docs/adr` and, rule by rule, in the protocol document.
+//! and in a simulator. What holds between them is in `docs/adr` and, rule by rule, in `docs/reference/feed-protocol.md`.
 //!
 //! - [`record`]: what the authority's log holds; [`message`]: what travels on a stream.
 //! - [`lease`]: how long a verifier may trust what it has. [`verifier`]: the verifier's side of a session.

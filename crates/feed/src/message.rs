@@ -9,7 +9,7 @@ use crate::record::{Head, Policy, Record, TokenEntry};
 pub enum ToAuthority {
     /// The first message of each stream.
     Hello(Hello),
-    /// Every later verification in this process sees all up to here (`protocol.md` 17).
+    /// Every later verification in this process sees all up to here (`feed-protocol.md` 17).
     Ack {
         /// Up to and including this revision.
         revision: Revision,
@@ -19,7 +19,7 @@ pub enum ToAuthority {
         /// The verifier's own number of this request; the grant repeats it.
         request: u64,
     },
-    /// Asks how far the authority is (`protocol.md` 18).
+    /// Asks how far the authority is (`feed-protocol.md` 18).
     Ask {
         /// The verifier's own number of this request; the answer repeats it.
         request: u64,
@@ -28,7 +28,7 @@ pub enum ToAuthority {
     Goodbye,
 }
 
-/// Who opens a stream, and how far it is (`protocol.md` 7).
+/// Who opens a stream, and how far it is (`feed-protocol.md` 7).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hello {
     /// The oldest protocol that the verifier speaks.
@@ -95,12 +95,12 @@ pub enum ToVerifier {
         /// The head as read after the request arrived.
         watermark: Revision,
     },
-    /// The session must end: its token did (`protocol.md` 9). The verifier drops lease and grace and says goodbye.
+    /// The session must end: its token did (`feed-protocol.md` 9). The verifier drops lease and grace and says goodbye.
     End {
         /// Why, for a person.
         reason: String,
     },
-    /// The answer to the hello of a session that has ended (`protocol.md` 6).
+    /// The answer to the hello of a session that has ended (`feed-protocol.md` 6).
     Ended,
     /// The hello is refused; the session goes on as it was.
     Refused(Refused),
@@ -124,7 +124,7 @@ pub struct Welcome {
 pub struct Grant {
     /// The number of the request that it answers.
     pub request: u64,
-    /// Authority time of the grant; expiry is reckoned from it (`protocol.md` 15).
+    /// Authority time of the grant; expiry is reckoned from it (`feed-protocol.md` 15).
     pub authority_time: UnixTime,
 }
 

@@ -1,11 +1,14 @@
-//! The numbers of the protocol (`protocol.md` 10 to 22), in one place.
+//! The numbers of the protocol (`feed-protocol.md` 10 to 22), in one place.
 
 use std::time::Duration;
 
-/// The protocol this code speaks, and the oldest that it still understands.
-pub const PROTOCOL: u32 = 1;
-/// The oldest protocol that this code still understands.
+/// The protocol this code speaks. 2 knows what is disabled.
+pub const PROTOCOL: u32 = 2;
+/// The oldest protocol of an authority that a verifier of this code still understands.
 pub const PROTOCOL_OLDEST: u32 = 1;
+/// The oldest protocol of a verifier that an authority of this code still feeds. A verifier of protocol 1 would read a
+/// snapshot without seeing what is disabled in it, so it is refused at its hello and goes stale (`feed-protocol.md` 8).
+pub const PROTOCOL_FED_OLDEST: u32 = 2;
 
 /// L: how long a lease lasts, from the verifier's sending of its renewal.
 pub const LEASE: Duration = Duration::from_secs(5);

@@ -5,7 +5,7 @@ use jeton_types::{
     UnixTime,
 };
 
-/// One committed revision in one namespace (`protocol.md` 2).
+/// One committed revision in one namespace (`feed-protocol.md` 2).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
     /// Its place in the order of everything.
@@ -29,9 +29,9 @@ pub struct Record {
 /// One change of a namespace's rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
-    /// The namespace is created, or its freshness changes.
+    /// The namespace is created, its freshness changes, or it is switched off or on.
     Policy(Policy),
-    /// A token is there, or is there anew with other rights.
+    /// A token is there, or is there anew: with other rights, or switched off or on.
     Token(TokenEntry),
     /// A token's expiry is brought to this moment (the end of an overlap).
     Deadline {
@@ -53,7 +53,7 @@ pub enum Change {
     },
     /// The authority started (only in the built-in namespace, which is never fed).
     Start(StartId),
-    /// A kind that this code does not know: never skipped, never acknowledged (`protocol.md` 8).
+    /// A kind that this code does not know: never skipped, never acknowledged (`feed-protocol.md` 8).
     Unknown {
         /// The number of the kind.
         kind: u32,
@@ -69,6 +69,8 @@ pub struct Policy {
     pub prefix: Prefix,
     /// What to do past the lease.
     pub freshness: Freshness,
+    /// Whether the whole namespace is switched off: no token of it is good until it is switched on again.
+    pub disabled: bool,
 }
 
 /// Everything that a verifier needs to know of one token.
@@ -86,6 +88,8 @@ pub struct TokenEntry {
     pub scopes: ScopeSet,
     /// From when it is expired, in authority time.
     pub expires_at: Option<UnixTime>,
+    /// Whether its credential is switched off. Unlike an end this may be taken back.
+    pub disabled: bool,
     /// Set once it has ended; such an entry is a tombstone.
     pub ended: Option<EndReason>,
 }
@@ -97,7 +101,7 @@ pub enum EndReason {
     Revoked,
 }
 
-/// Where a log stands: carried by heartbeats, returned in the next hello (`protocol.md` 26).
+/// Where a log stands: carried by heartbeats, returned in the next hello (`feed-protocol.md` 26).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
     /// The last revision of the whole store.

@@ -1,4 +1,4 @@
-//! The verifier's side of a session (`protocol.md` 6 to 18), without IO.
+//! The verifier's side of a session (`feed-protocol.md` 6 to 18), without IO.
 //!
 //! A [`Session`] is one verifier process as the authority knows it; it outlives its streams. The driver feeds it what
 //! happened and performs the [`Effect`]s in order. It is the apply path: renewals leave from the same steps that apply
@@ -50,7 +50,7 @@ pub struct Session {
     whole: bool,
     held: Option<Held>,
     head: Option<Head>,
-    /// An unknown change stands in the way (`protocol.md` 8): no renewal and no snapshot gets around it.
+    /// An unknown change stands in the way (`feed-protocol.md` 8): no renewal and no snapshot gets around it.
     needs_protocol: Option<u32>,
     last_heartbeat: Option<BootTime>,
     backoff: Backoff,
@@ -309,7 +309,7 @@ impl Session {
         if !matches!(self.state, State::AwaitingWelcome(_)) {
             return self.fault(Fault::Unexpected("a refusal"), replica, out);
         }
-        // A refused hello ends nothing: lease and grace run on (`protocol.md` 7).
+        // A refused hello ends nothing: lease and grace run on (`feed-protocol.md` 7).
         let after = match refused.why {
             Refusal::Unavailable | Refusal::UnknownNamespace => self.backoff.next(),
             Refusal::Unauthenticated | Refusal::Forbidden | Refusal::Protocol => self.backoff.slow(),

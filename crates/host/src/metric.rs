@@ -1,6 +1,8 @@
 //! The text form of a process's metrics, and the bucket bounds they share.
 
-use prometheus_client::encoding::prometheus_text;
+use prometheus_client::encoding::{EncodeLabelSet, prometheus_text};
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 /// Bounds in seconds for what normally takes micro- to milliseconds: verification, commit, first-use wait.
@@ -17,6 +19,18 @@ pub const RECEIPT_SECONDS: [f64; 14] =
 
 /// Bounds for numbers of things: the size of a batch.
 pub const COUNTS: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BuildLabels {
+    version: &'static str,
+}
+
+/// Registers which version runs.
+pub fn build_info(registry: &mut Registry) {
+    let info = Family::<BuildLabels, Gauge>::default();
+    info.get_or_create(&BuildLabels { version: env!("CARGO_PKG_VERSION") }).set(1);
+    registry.register("jeton_build_info", "The version that runs; always 1", info);
+}
 
 /// The registry in the Prometheus text format 0.0.4, with the `Content-Type` to send it under.
 #[must_use]

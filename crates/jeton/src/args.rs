@@ -1,12 +1,20 @@
 //! The command line, declared once.
 
+mod ending;
+mod shy;
+
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
-use jeton_api::revocation::Reason;
 use jeton_types::{
-    CredentialName, CredentialRef, Freshness, Label, NamespaceName, Prefix, RevocationId, Scope, Span, Subject,
+    CredentialName, CredentialRef, Freshness, Hash32, Label, NamespaceName, Prefix, RevocationId, Scope, Span, Subject,
     TokenId, VerifierName,
+};
+
+use shy::Shy;
+
+pub use ending::{
+    BurnArgs, CredentialEndArgs, CredentialListArgs, CredentialUpdateArgs, EndingArgs, NamespaceEndArgs, RevokeArgs,
 };
 
 /// Self-hosted API tokens: issued fast, verified in memory, rotated under traffic, revoked with proof.
@@ -43,14 +51,24 @@ pub enum Command {
     Rotate(RotateArgs),
     /// End tokens, and wait for the proof that nobody accepts them any more.
     Revoke(RevokeArgs),
+    /// End a token that you hold, for good: needs no other right.
+    Burn(BurnArgs),
     /// Ask whether a token is good, now.
     Verify(VerifyArgs),
     /// Print, save or check the receipt of a revocation.
     Receipt(ReceiptArgs),
+    /// Show, check and save the audit trail: who did what, when, from where.
+    #[command(subcommand)]
+    Audit(AuditCommand),
+    /// Put right what can only be put right while the authority is stopped.
+    #[command(subcommand)]
+    Doctor(DoctorCommand),
     /// Print the authority's public keys as a JWK set, past ones too.
     Keys(Connection),
     /// List the verifiers: who serves what, how far behind, and until when.
     Verifiers(Connection),
+    /// Print what happens, as it happens, until interrupted; with --json one document a line.
+    Watch(WatchArgs),
     /// Print a completion script for a shell.
     Completions {
         /// The shell.
@@ -83,6 +101,9 @@ pub struct ServeArgs {
     /// Where signing keys live. [default: keys/ in the data folder]
     #[arg(long, env = "JETON_KEYS_DIR", value_name = "DIR")]
     pub keys_dir: Option<PathBuf>,
+    /// Where the first start writes the root token. [default: root.token in the data folder]
+    #[arg(long, env = "JETON_ROOT_TOKEN_FILE", value_name = "FILE")]
+    pub root_token_file: Option<PathBuf>,
     /// Address of the HTTP API. [default: 127.0.0.1:7400]
     #[arg(long, env = "JETON_HTTP", value_name = "ADDR")]
     pub http: Option<SocketAddr>,
@@ -145,6 +166,10 @@ pub enum NamespaceCommand {
         #[command(flatten)]
         connection: Connection,
     },
+    /// Switch one off as a whole: all its tokens are refused until it is enabled again.
+    Disable(NamespaceEndArgs),
+    /// Switch one on again.
+    Enable(NamespaceEndArgs),
 }
 
 #[derive(Debug, Args)]
@@ -167,7 +192,7 @@ pub struct NamespaceCreateArgs {
 #[derive(Debug, Args)]
 pub struct IssueArgs {
     /// NS/NAME of the new credential.
-    #[arg(value_name = "NS/NAME")]
+    #[arg(value_name = "NS/NAME", value_parser = Shy::<FullName>::new())]
     pub credential: FullName,
     /// Whom it speaks for.
     #[arg(long, value_name = "S")]
@@ -191,19 +216,23 @@ pub struct IssueArgs {
 #[derive(Debug, Subcommand)]
 pub enum CredentialCommand {
     /// List the credentials of a namespace.
-    List {
-        /// The namespace.
-        namespace: NamespaceName,
-        #[command(flatten)]
-        connection: Connection,
-    },
+    List(CredentialListArgs),
     /// Show one with its tokens.
     Show {
         /// NS/NAME or cred_….
+        #[arg(value_parser = Shy::<CredentialRef>::new())]
         credential: CredentialRef,
         #[command(flatten)]
         connection: Connection,
     },
+    /// Change one: what is not named stays. What it loses has a receipt.
+    Update(CredentialUpdateArgs),
+    /// Switch one off: its tokens are refused until it is enabled again.
+    Disable(CredentialEndArgs),
+    /// Switch one on again.
+    Enable(CredentialEndArgs),
+    /// Delete one and end its tokens, for good. Its name stays taken.
+    Delete(CredentialEndArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -211,6 +240,7 @@ pub enum TokenCommand {
     /// List the tokens of a credential.
     List {
         /// NS/NAME or cred_….
+        #[arg(value_parser = Shy::<CredentialRef>::new())]
         credential: CredentialRef,
         #[command(flatten)]
         connection: Connection,
@@ -227,6 +257,7 @@ pub enum TokenCommand {
 #[derive(Debug, Args)]
 pub struct RotateArgs {
     /// NS/NAME or cred_….
+    #[arg(value_parser = Shy::<CredentialRef>::new())]
     pub credential: CredentialRef,
     /// How long the old token works on beside the new one.
     #[arg(long, default_value = "1h", value_name = "D")]
@@ -234,34 +265,6 @@ pub struct RotateArgs {
     /// Write the new secret to this file (mode 0600) and print nothing of it.
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
-    #[command(flatten)]
-    pub connection: Connection,
-}
-
-#[derive(Debug, Args)]
-#[command(group = clap::ArgGroup::new("selector").required(true).multiple(true))]
-pub struct RevokeArgs {
-    /// NS/NAME or cred_…: ends all tokens of the credential.
-    #[arg(group = "selector")]
-    pub credential: Option<CredentialRef>,
-    /// Ends one token, by its public id.
-    #[arg(long, group = "selector", value_name = "TOK")]
-    pub token_id: Option<TokenId>,
-    /// Ends the token whose secret is in this file, `-` for standard input.
-    #[arg(long, group = "selector", value_name = "FILE")]
-    pub secret_file: Option<PathBuf>,
-    /// Only in this namespace.
-    #[arg(long, value_name = "NS")]
-    pub namespace: Option<NamespaceName>,
-    /// Wait until no verifier accepts the tokens any more.
-    #[arg(long)]
-    pub wait: bool,
-    /// How long to wait.
-    #[arg(long, default_value = "30s", value_name = "D")]
-    pub timeout: Span,
-    /// Why, for the audit.
-    #[arg(long, value_name = "TEXT")]
-    pub reason: Option<Reason>,
     #[command(flatten)]
     pub connection: Connection,
 }
@@ -295,6 +298,80 @@ pub struct ReceiptArgs {
     /// The authority's public keys, saved by `jeton keys`; with them a check needs no authority.
     #[arg(long, value_name = "FILE", requires = "check", conflicts_with = "revocation")]
     pub keys: Option<PathBuf>,
+    #[command(flatten)]
+    pub connection: Connection,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum AuditCommand {
+    /// List the entries, oldest first.
+    List(AuditListArgs),
+    /// Check the chain of hashes: whatever was altered, left out or moved is found and named.
+    Verify(AuditVerifyArgs),
+    /// Write the entries as lines of JSON, to be checked anywhere and at any time.
+    Export(AuditExportArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct AuditListArgs {
+    /// Only of this namespace.
+    #[arg(long, value_name = "NS")]
+    pub namespace: Option<NamespaceName>,
+    #[command(flatten)]
+    pub connection: Connection,
+}
+
+#[derive(Debug, Args)]
+pub struct AuditVerifyArgs {
+    /// An export; with it no authority is needed. Without it, what the authority has.
+    #[arg(value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// The hash of the newest entry, as it was noted.
+    #[arg(long, value_name = "HASH")]
+    pub head: Option<Hash32>,
+    #[command(flatten)]
+    pub connection: Connection,
+}
+
+#[derive(Debug, Args)]
+pub struct AuditExportArgs {
+    /// Only of this namespace; then it cannot show whether entries are missing.
+    #[arg(long, value_name = "NS")]
+    pub namespace: Option<NamespaceName>,
+    /// Write to this file (mode 0600) and not to standard output.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    #[command(flatten)]
+    pub connection: Connection,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum DoctorCommand {
+    /// Replace a root token that was lost; every earlier one ends.
+    RootToken(DoctorRootTokenArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct DoctorRootTokenArgs {
+    /// The authority's data folder. [default: ./jeton-data]
+    #[arg(long, env = "JETON_DATA_DIR", value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Where to write the new root token. [default: root.token in the data folder]
+    #[arg(long, env = "JETON_ROOT_TOKEN_FILE", value_name = "FILE")]
+    pub root_token_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct WatchArgs {
+    /// Only what concerns this namespace, and alarms.
+    #[arg(long, value_name = "NS")]
+    pub namespace: Option<NamespaceName>,
+    /// Begin after this revision in place of now.
+    #[arg(long, value_name = "REVISION")]
+    pub after: Option<u64>,
+    /// End after so many.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub count: Option<u64>,
     #[command(flatten)]
     pub connection: Connection,
 }

@@ -7,6 +7,8 @@ mod cli;
 mod demo;
 mod exit;
 mod output;
+#[cfg(test)]
+mod reference;
 mod serve;
 mod settings;
 mod sidecar;
@@ -51,10 +53,14 @@ async fn run(cli: Cli) -> Outcome {
         Command::Token(command) => cli::token::run(command, json).await,
         Command::Rotate(args) => cli::rotate::run(args, json).await,
         Command::Revoke(args) => cli::revoke::run(args, json).await,
+        Command::Burn(args) => cli::burn::run(args, json).await,
         Command::Verify(args) => cli::verify::run(args, json).await,
         Command::Receipt(args) => cli::receipt::run(args, json).await,
+        Command::Audit(command) => cli::audit::run(command, json).await,
+        Command::Doctor(command) => cli::doctor::run(command, json).await,
         Command::Keys(connection) => cli::keys::run(connection).await,
         Command::Verifiers(connection) => cli::verifiers::run(connection, json).await,
+        Command::Watch(args) => cli::watch::run(args, json).await,
         Command::Completions { shell } => cli::completions::run(shell),
         Command::DemoConsumer(args) => demo::consumer::run(args).await,
         Command::DemoControl(args) => demo::control::run(args).await,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use jeton_authority::{Authority, StartClass};
+use jeton_authority::{Authority, StartClass, StartError};
 use jeton_host::{
     clock::{OsEntropy, SystemClock},
     signal::shutdown_signal,
@@ -19,13 +19,7 @@ pub async fn run(args: ServeArgs, json: bool) -> Outcome {
     // Before the first port opens, so that a stop in between is an orderly one.
     let stop = shutdown_signal().map_err(Failure::internal)?;
     let data_dir = config.data_dir.clone();
-    let running = Authority::start(config, Arc::new(SystemClock), Arc::new(OsEntropy)).await.map_err(|error| {
-        let exit = match error.class() {
-            StartClass::Usage => Exit::Usage,
-            StartClass::Internal => Exit::Internal,
-        };
-        Failure::caused(exit, &error)
-    })?;
+    let running = Authority::start(config, Arc::new(SystemClock), Arc::new(OsEntropy)).await.map_err(failure)?;
     if json {
         output::document(&serde_json::json!({
             "http": running.http_addr,
@@ -45,4 +39,13 @@ pub async fn run(args: ServeArgs, json: bool) -> Outcome {
     }
     running.run_until(stop).await.map_err(|stopped| Failure::internal(&stopped))?;
     Ok(Exit::Done)
+}
+
+/// Why an authority's folder could not be put to use.
+pub fn failure(error: StartError) -> Failure {
+    let exit = match error.class() {
+        StartClass::Usage => Exit::Usage,
+        StartClass::Internal => Exit::Internal,
+    };
+    Failure::caused(exit, &error)
 }

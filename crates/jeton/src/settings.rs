@@ -13,9 +13,10 @@ use crate::{args::ServeArgs, exit::Failure};
 /// What a settings file may hold. Unknown names are refused.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct File {
+pub struct File {
     data_dir: Option<PathBuf>,
     keys_dir: Option<PathBuf>,
+    root_token_file: Option<PathBuf>,
     http: Option<String>,
     feed: Option<String>,
     plaintext: Option<bool>,
@@ -42,6 +43,7 @@ pub fn resolve(args: ServeArgs) -> Result<AuthorityConfig, Failure> {
     let mut config =
         AuthorityConfig::new(args.data_dir.or(file.data_dir).unwrap_or_else(|| PathBuf::from("./jeton-data")));
     config.keys_dir = args.keys_dir.or(file.keys_dir);
+    config.root_token_file = args.root_token_file.or(file.root_token_file);
     config.http = args.http.or(http).unwrap_or_else(|| loopback(AuthorityConfig::HTTP_PORT));
     config.feed = args.feed.or(feed).unwrap_or_else(|| loopback(AuthorityConfig::FEED_PORT));
     config.plaintext = args.plaintext || file.plaintext.unwrap_or(false);
@@ -58,7 +60,15 @@ mod tests {
     use super::*;
 
     fn args(config: Option<PathBuf>) -> ServeArgs {
-        ServeArgs { data_dir: None, keys_dir: None, http: None, feed: None, plaintext: false, config }
+        ServeArgs {
+            data_dir: None,
+            keys_dir: None,
+            root_token_file: None,
+            http: None,
+            feed: None,
+            plaintext: false,
+            config,
+        }
     }
 
     fn file(text: &str) -> (tempfile::TempDir, PathBuf) {

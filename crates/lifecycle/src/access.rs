@@ -20,14 +20,22 @@ pub enum Action {
     CredentialRead,
     /// Mint the next version. In the built-in namespace [`permit_grants`] decides instead.
     CredentialRotate,
-    /// End tokens. In the built-in namespace [`permit_grants`] decides instead.
+    /// Change a credential so that it is given something, or enable it. In the built-in namespace [`permit_grants`]
+    /// decides instead.
+    CredentialUpdate,
+    /// End tokens, delete or disable a credential, take scopes or time from it, disable a namespace. In the built-in
+    /// namespace [`permit_grants`] decides instead.
     Revoke,
+    /// Enable a namespace again.
+    NamespaceEnable,
     /// Ask the authority about a token.
     Verify,
     /// Show verifiers.
     VerifierRead,
     /// Show revocations and receipts.
     RevocationRead,
+    /// Read the audit trail.
+    AuditRead,
     /// Read the metrics.
     MetricsRead,
     /// Hold a replica and be fed.
@@ -36,16 +44,19 @@ pub enum Action {
 
 impl Action {
     /// All there are.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 14] = [
         Self::NamespaceCreate,
         Self::NamespaceRead,
         Self::CredentialIssue,
         Self::CredentialRead,
         Self::CredentialRotate,
+        Self::CredentialUpdate,
         Self::Revoke,
+        Self::NamespaceEnable,
         Self::Verify,
         Self::VerifierRead,
         Self::RevocationRead,
+        Self::AuditRead,
         Self::MetricsRead,
         Self::Feed,
     ];
@@ -53,14 +64,14 @@ impl Action {
     /// The roles beside `admin` that may do it.
     const fn roles(self) -> &'static [Role] {
         match self {
-            Self::NamespaceCreate => &[],
+            Self::NamespaceCreate | Self::NamespaceEnable => &[],
             Self::NamespaceRead | Self::CredentialRead | Self::VerifierRead | Self::RevocationRead => {
                 &[Role::Auditor, Role::Issuer, Role::Revoker]
             }
-            Self::CredentialIssue | Self::CredentialRotate => &[Role::Issuer],
+            Self::CredentialIssue | Self::CredentialRotate | Self::CredentialUpdate => &[Role::Issuer],
             Self::Revoke => &[Role::Revoker],
             Self::Verify | Self::Feed => &[Role::Verifier],
-            Self::MetricsRead => &[Role::Auditor],
+            Self::AuditRead | Self::MetricsRead => &[Role::Auditor],
         }
     }
 
@@ -81,7 +92,7 @@ pub enum Denied {
     /// One of these scopes would do.
     #[error("needs {}", Alternatives(.0))]
     Needs(Vec<Grant>),
-    /// The built-in namespace is fed to no verifier, whatever it holds (`protocol.md` 20).
+    /// The built-in namespace is fed to no verifier, whatever it holds (`feed-protocol.md` 20).
     #[error("namespace `jeton` is never fed: its tokens are verified by the authority alone")]
     NeverFed,
 }
@@ -154,16 +165,19 @@ mod tests {
     fn the_table() {
         use Action::*;
         let acme: NamespaceName = "acme".parse().unwrap();
-        let table: [(Action, &[&str]); 11] = [
+        let table: [(Action, &[&str]); 14] = [
             (NamespaceCreate, &[]),
             (NamespaceRead, &["admin", "issuer", "revoker", "auditor"]),
             (CredentialIssue, &["admin", "issuer"]),
             (CredentialRead, &["admin", "issuer", "revoker", "auditor"]),
             (CredentialRotate, &["admin", "issuer"]),
+            (CredentialUpdate, &["admin", "issuer"]),
             (Revoke, &["admin", "revoker"]),
+            (NamespaceEnable, &["admin"]),
             (Verify, &["admin", "verifier"]),
             (VerifierRead, &["admin", "issuer", "revoker", "auditor"]),
             (RevocationRead, &["admin", "issuer", "revoker", "auditor"]),
+            (AuditRead, &["admin", "auditor"]),
             (MetricsRead, &[]),
             (Feed, &["admin", "verifier"]),
         ];

@@ -15,6 +15,20 @@ pub enum Refusal {
         /// When it expires.
         until: UnixTime,
     },
+    /// The credential was deleted. For good.
+    #[error("this credential was deleted, for good: issue another, under another name")]
+    Deleted,
+    /// A token's expiry cannot lie in the past.
+    #[error("expires_at is in the past: to end its tokens at once, revoke them")]
+    ExpiryPast,
+    /// A token's expiry is only brought forward.
+    #[error(
+        "an expiry is only brought forward, and every token expires earlier already: rotate for one that lives longer"
+    )]
+    ExpiryLater,
+    /// The built-in namespace cannot be switched off: nobody could switch it on again.
+    #[error("namespace `jeton` cannot be disabled: nobody could enable it again")]
+    BuiltIn,
     /// The credential has had as many versions as can be counted.
     #[error("this credential has used up its versions: issue another")]
     VersionsUsedUp,

@@ -1,11 +1,61 @@
 //! What a revocation ends. Everything that ends a token's authority for good goes through here.
 
+use std::fmt;
+
 use jeton_types::TokenId;
+use serde::{Deserialize, Serialize};
 
 use crate::token::TokenFacts;
 
+/// What a revision took away. Each has a receipt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Effect {
+    /// Tokens ended, for good.
+    #[default]
+    Revoke,
+    /// A credential was deleted, for good, and its tokens ended with it.
+    Delete,
+    /// A credential, or a namespace, was switched off, until a later revision switches it on again.
+    Disable,
+    /// A credential lost scopes.
+    Narrow,
+    /// Tokens expire earlier.
+    Expire,
+}
+
+impl Effect {
+    /// All there are.
+    pub const ALL: [Self; 5] = [Self::Revoke, Self::Delete, Self::Disable, Self::Narrow, Self::Expire];
+
+    /// The word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Revoke => "revoke",
+            Self::Delete => "delete",
+            Self::Disable => "disable",
+            Self::Narrow => "narrow",
+            Self::Expire => "expire",
+        }
+    }
+
+    /// The effect of this word.
+    #[must_use]
+    pub fn of_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|effect| effect.as_str() == word)
+    }
+}
+
+impl fmt::Display for Effect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 /// The tokens that a revocation of `tokens` ends: all that no earlier one has. Expired ones too, since a verifier's
-/// reckoning of time is only an estimate, and a tombstone says why (`protocol.md` 19).
+/// reckoning of time is only an estimate, and a tombstone says why (`feed-protocol.md` 19).
 #[must_use]
 pub fn ends(tokens: &[TokenFacts]) -> Vec<TokenId> {
     tokens.iter().filter(|token| !token.ended).map(|token| token.id).collect()

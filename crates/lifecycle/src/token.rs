@@ -28,6 +28,7 @@ impl TokenFacts {
 
 /// Whether a token is good, as far as its own row says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// It is.
@@ -58,6 +59,7 @@ impl fmt::Display for State {
 
 /// Where a token stands among the versions of its credential.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
     /// The newest, and active.

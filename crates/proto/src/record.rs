@@ -11,7 +11,7 @@ use crate::{
     wire::{self, change::Body},
 };
 
-/// The field numbers of the bodies in `Change`: the kinds that this code knows, all of protocol 1.
+/// The field numbers of the bodies in `Change`: the kinds that this code knows.
 mod kind {
     pub(super) const POLICY: u32 = 3;
     pub(super) const TOKEN: u32 = 4;
@@ -19,7 +19,10 @@ mod kind {
     pub(super) const TOKEN_END: u32 = 6;
     pub(super) const START: u32 = 7;
 }
+/// All kinds are of the first protocol.
 const KNOWN_SINCE: u32 = 1;
+/// That something is disabled is known since this one: whoever speaks an older one must not apply it.
+const DISABLED_SINCE: u32 = 2;
 
 impl From<Record> for wire::Record {
     fn from(record: Record) -> Self {
@@ -58,6 +61,12 @@ impl TryFrom<wire::Record> for Record {
 
 impl From<Change> for wire::Change {
     fn from(change: Change) -> Self {
+        let needs_protocol = match &change {
+            Change::Policy(Policy { disabled: true, .. }) | Change::Token(TokenEntry { disabled: true, .. }) => {
+                DISABLED_SINCE
+            }
+            _ => KNOWN_SINCE,
+        };
         let (kind, body) = match change {
             Change::Policy(policy) => (kind::POLICY, Body::Policy(policy.into())),
             Change::Token(entry) => (kind::TOKEN, Body::Token(entry.into())),
@@ -80,7 +89,7 @@ impl From<Change> for wire::Change {
             Change::Start(start) => (kind::START, Body::Start(wire::Start { start: start.as_bytes().to_vec() })),
             Change::Unknown { kind, needs_protocol } => return Self { kind, needs_protocol, body: None },
         };
-        Self { kind, needs_protocol: KNOWN_SINCE, body: Some(body) }
+        Self { kind, needs_protocol, body: Some(body) }
     }
 }
 
@@ -129,7 +138,11 @@ const fn kind_of(body: &Body) -> u32 {
 impl From<Policy> for wire::Policy {
     fn from(policy: Policy) -> Self {
         let grace_ms = policy.freshness.grace().as_millis();
-        Self { prefix: policy.prefix.to_string(), grace_ms: u64::try_from(grace_ms).unwrap_or(u64::MAX) }
+        Self {
+            prefix: policy.prefix.to_string(),
+            grace_ms: u64::try_from(grace_ms).unwrap_or(u64::MAX),
+            disabled: policy.disabled,
+        }
     }
 }
 
@@ -142,7 +155,7 @@ impl TryFrom<wire::Policy> for Policy {
             1_000..=3_600_000 => Freshness::Grace(Span::from_millis(policy.grace_ms)),
             _ => return Err(BadMessage::new("policy grace", "it is 0, or from 1 s to 1 h")),
         };
-        Ok(Self { prefix: parse("policy prefix", &policy.prefix)?, freshness })
+        Ok(Self { prefix: parse("policy prefix", &policy.prefix)?, freshness, disabled: policy.disabled })
     }
 }
 
@@ -160,6 +173,7 @@ impl From<TokenEntry> for wire::TokenEntry {
             scopes: entry.scopes.iter().map(ToString::to_string).collect(),
             expires_at_us: entry.expires_at.map(UnixTime::as_micros),
             ended: entry.ended.map(|reason| reason_to_wire(reason).into()),
+            disabled: entry.disabled,
         }
     }
 }
@@ -181,6 +195,7 @@ impl TryFrom<wire::TokenEntry> for TokenEntry {
             scopes: ScopeSet::parse(entry.scopes.iter().map(String::as_str))
                 .map_err(|jeton_types::Invalid(why)| BadMessage::new("entry scopes", why))?,
             expires_at: entry.expires_at_us.map(UnixTime::from_micros),
+            disabled: entry.disabled,
             ended,
         })
     }

@@ -1,6 +1,8 @@
 use jeton_lifecycle::{Refusal, access::Denied, role::UnknownRole};
 use jeton_types::UnixTime;
 
+use crate::idempotency::Replay;
+
 /// What a store answers when it does not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
@@ -25,6 +27,15 @@ pub enum StoreError {
     /// The caller may not do this.
     #[error(transparent)]
     Forbidden(#[from] Denied),
+    /// The thing was changed since it was looked at.
+    #[error("it was changed since you looked: look again, then decide again")]
+    EtagMismatch,
+    /// Under this key something else was asked for.
+    #[error("this idempotency key was used for another request: take a new key for each request")]
+    KeyReused,
+    /// This was done before, under the same key. Nothing was changed now.
+    #[error("this was done before, under the same idempotency key")]
+    Replayed(Box<Replay>),
     /// The previous token is still active.
     #[error("a rotation is in progress: the previous token is still active")]
     RotationInProgress {
@@ -35,7 +46,9 @@ pub enum StoreError {
     #[error("nothing matched: no token is selected")]
     NothingMatched,
     /// A selector matches more tokens than one revocation may end.
-    #[error("{count} tokens match, more than one revocation ends: narrow the selector")]
+    #[error(
+        "{count} tokens match, and one revocation ends at most 100,000: narrow the selector, or disable the namespace, which is one record"
+    )]
     TooMany {
         /// How many.
         count: usize,

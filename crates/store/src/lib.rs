@@ -4,7 +4,8 @@
 //! the audit entry and appends the change record in one transaction, and answers only after that transaction is
 //! durable. Revisions come from one counter row, so commit order is revision order.
 //!
-//! The store never keeps a secret: of a token it has a digest and a hint. It never decides either; the decisions are
+//! The store never keeps a secret that it could open: of a token it has a digest and a hint, and for a day, where its
+//! asker claimed a key ([`idempotency`]), what that one sealed. It never decides either; the decisions are
 //! `jeton-lifecycle`'s.
 //!
 //! Start with [`Store`] for what can be asked, [`model`] for what is answered, and [`CommitLog`] for how the feed learns
@@ -12,6 +13,7 @@
 
 mod commit_log;
 mod error;
+pub mod idempotency;
 pub mod model;
 mod port;
 mod sqlite;

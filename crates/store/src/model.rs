@@ -4,6 +4,10 @@ use std::net::IpAddr;
 
 use jeton_feed::record::{EndReason, Policy, TokenEntry};
 use jeton_lifecycle::token::TokenFacts;
+pub use jeton_lifecycle::{
+    Effect,
+    change::{CredentialChange, CredentialState},
+};
 use jeton_types::{
     CredentialId, CredentialName, Digest, Freshness, NamespaceName, Prefix, Revision, RevocationId, ScopeSet, Secret,
     SessionId, Span, StartId, Subject, TokenId, UnixTime, VerifierName,
@@ -45,6 +49,49 @@ pub struct NamespaceRow {
     pub created_at: UnixTime,
     /// The revision that last changed it.
     pub revision: Revision,
+    /// Set while it is switched off.
+    pub disabled: Option<SwitchedOff>,
+}
+
+impl NamespaceRow {
+    /// What a verifier needs to know of it.
+    #[must_use]
+    pub fn policy(&self) -> Policy {
+        Policy { prefix: self.prefix.clone(), freshness: self.freshness, disabled: self.disabled.is_some() }
+    }
+}
+
+/// Since when something is off, and by which revocation: that one has the receipt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SwitchedOff {
+    /// Since when.
+    pub at: UnixTime,
+    /// By which revocation.
+    pub revocation: RevocationId,
+}
+
+/// A change of whether a namespace is switched off.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamespacePatch {
+    /// Whether it is to be.
+    pub disabled: bool,
+    /// Refuses unless the namespace is at one of these revisions.
+    pub if_match: Option<Vec<Revision>>,
+    /// Why, in a person's words.
+    pub reason: Option<String>,
+}
+
+/// What a change did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Patched<T> {
+    /// How the thing is now.
+    pub row: T,
+    /// The revision of the change; the last one, if nothing was to be changed.
+    pub revision: Revision,
+    /// Where authority ended: what keeps the receipt. If it had ended already, what ended it.
+    pub revocation: Option<RevocationRow>,
+    /// Whether this call changed anything.
+    pub fresh: bool,
 }
 
 /// A namespace to be created.
@@ -79,8 +126,43 @@ pub struct CredentialRow {
     pub ttl: Option<Span>,
     /// When it was issued.
     pub created_at: UnixTime,
-    /// The revision that issued it.
+    /// The revision that last changed it.
     pub revision: Revision,
+    /// Set while it is switched off.
+    pub disabled: Option<SwitchedOff>,
+    /// Set once it was deleted. For good.
+    pub deleted: Option<SwitchedOff>,
+}
+
+/// A change of a credential.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CredentialPatch {
+    /// What is to be changed.
+    pub change: CredentialChange,
+    /// Refuses unless the credential is at one of these revisions.
+    pub if_match: Option<Vec<Revision>>,
+    /// Why, in a person's words.
+    pub reason: Option<String>,
+}
+
+/// The end of a credential.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CredentialDelete {
+    /// Refuses unless the credential is at one of these revisions.
+    pub if_match: Option<Vec<Revision>>,
+    /// Why, in a person's words.
+    pub reason: Option<String>,
+}
+
+/// Which credentials are looked for. All that is given must be so.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CredentialFilter {
+    /// They speak for this one.
+    pub subject: Option<Subject>,
+    /// They have this label.
+    pub label: Option<jeton_types::Label>,
+    /// They are in this state.
+    pub state: Option<CredentialState>,
 }
 
 /// A credential to be issued.
@@ -142,9 +224,21 @@ impl TokenRow {
             subject: credential.subject.clone(),
             scopes: credential.scopes.clone(),
             expires_at: self.expires_at,
+            disabled: credential.disabled.is_some(),
             ended: self.ended.map(|ended| ended.reason),
         }
     }
+}
+
+/// A root token that was replaced.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RootReplaced {
+    /// The credential of the new one.
+    pub credential: CredentialRow,
+    /// The new one.
+    pub token: TokenRow,
+    /// What ended those before it; none, if there was nothing to end.
+    pub revocation: Option<RevocationRow>,
 }
 
 /// How a token ended.
@@ -186,20 +280,78 @@ pub struct Rotated {
     pub revision: Revision,
 }
 
-/// What a revocation ends.
+/// What a revocation ends: what all of these say. Nothing named is nothing selected.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Selector {
+    /// Tokens of this credential.
+    pub credential: Option<CredentialRef>,
+    /// This token, by its public id.
+    pub token: Option<TokenId>,
+    /// This token, by its secret.
+    pub secret: Option<SecretKey>,
+    /// Tokens of credentials that speak for this one.
+    pub subject: Option<Subject>,
+    /// Tokens of credentials with all of these labels.
+    pub labels: Labels,
+    /// Tokens issued before this moment.
+    pub issued_before: Option<UnixTime>,
+}
+
+/// What is known of a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Selector {
+pub struct SecretKey {
+    /// Lookup key.
+    pub digest: Digest,
+    /// What the text began with; it must be the token's namespace's.
+    pub prefix: Prefix,
+}
+
+impl Selector {
     /// All tokens of a credential.
-    Credential(CredentialRef),
+    #[must_use]
+    pub fn credential(credential: CredentialRef) -> Self {
+        Self { credential: Some(credential), ..Self::default() }
+    }
+
     /// One token, by its public id.
-    Token(TokenId),
-    /// One token, by its secret. The prefix must be its namespace's.
-    Secret {
-        /// Lookup key.
-        digest: Digest,
-        /// What the text began with.
-        prefix: Prefix,
-    },
+    #[must_use]
+    pub fn token(token: TokenId) -> Self {
+        Self { token: Some(token), ..Self::default() }
+    }
+
+    /// One token, by its secret.
+    #[must_use]
+    pub fn secret(digest: Digest, prefix: Prefix) -> Self {
+        Self { secret: Some(SecretKey { digest, prefix }), ..Self::default() }
+    }
+
+    /// Whether nothing is named.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// What a revocation would end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RevokePreview {
+    /// How many tokens, also if they are more than may be ended at once.
+    pub count: u64,
+    /// The first hundred of them.
+    pub tokens: Vec<TokenId>,
+}
+
+/// A token that whoever holds it wants ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Burn {
+    /// Lookup key.
+    pub digest: Digest,
+    /// What the text began with.
+    pub prefix: Prefix,
+    /// Where the request came from.
+    pub address: Option<IpAddr>,
+    /// Why, in a person's words.
+    pub reason: Option<String>,
 }
 
 /// A revocation to be made.
@@ -220,6 +372,8 @@ pub struct RevocationRow {
     pub id: RevocationId,
     /// The one namespace whose tokens it ended.
     pub namespace: NamespaceName,
+    /// What it took away.
+    pub effect: Effect,
     /// Its revision.
     pub revision: Revision,
     /// Authority time of its commit.
@@ -258,7 +412,7 @@ pub struct Revoked {
     pub fresh: bool,
 }
 
-/// A session in the registry (`protocol.md` 6).
+/// A session in the registry (`feed-protocol.md` 6).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionRow {
     /// The session.
@@ -300,7 +454,7 @@ impl SessionEndKind {
     }
 }
 
-/// One start of the authority (`protocol.md` 3).
+/// One start of the authority (`feed-protocol.md` 3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StartRow {
     /// The start.
@@ -311,7 +465,7 @@ pub struct StartRow {
     pub before: Revision,
 }
 
-/// A policy as it was set at a revision; kept for ever (`protocol.md` 12).
+/// A policy as it was set at a revision; kept for ever (`feed-protocol.md` 12).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PolicyRow {
     /// The namespace.

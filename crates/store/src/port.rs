@@ -1,6 +1,7 @@
 use std::{future::Future, io, ops::ControlFlow, sync::Arc};
 
 use jeton_feed::record::{Head, Record};
+use jeton_lifecycle::audit;
 use jeton_types::{
     CredentialId, Digest, NamespaceName, Revision, RevocationId, Secret, SessionId, Span, StartId, TokenId, UnixTime,
 };
@@ -8,9 +9,12 @@ use tokio::sync::watch;
 
 use crate::{
     CommitLog, StoreError,
+    idempotency::Claim,
     model::{
-        Caller, CredentialRef, CredentialRow, IssueNew, Issued, NamespaceNew, NamespaceRow, PolicyRow, RevocationRow,
-        RevokeNew, Revoked, Rotated, SessionEndKind, SessionRow, SnapshotItem, StartRow, StoredReceipt, TokenRow,
+        Burn, Caller, CredentialDelete, CredentialFilter, CredentialPatch, CredentialRef, CredentialRow, IssueNew,
+        Issued, NamespaceNew, NamespacePatch, NamespaceRow, Patched, PolicyRow, RevocationRow, RevokeNew,
+        RevokePreview, Revoked, RootReplaced, Rotated, SessionEndKind, SessionRow, SnapshotItem, StartRow,
+        StoredReceipt, TokenRow,
     },
 };
 
@@ -30,6 +34,11 @@ pub enum Health {
 /// dropped does not undo its mutation. **Reads** open their own view after they were called, so they see every
 /// mutation that had returned by then.
 pub trait Store: Send + Sync + 'static {
+    /// The same store, whose mutations on behalf of a caller are done once: what was done under the claimed key before is
+    /// answered as [`StoreError::Replayed`], what was asked for differently as [`StoreError::KeyReused`].
+    fn claimed(&self, claim: Claim) -> Self
+    where
+        Self: Sized;
     /// How the process learns of commits.
     fn commit_log(&self) -> &Arc<CommitLog>;
     /// Authority time: the wall clock, made never to go back, also over a restart.
@@ -47,12 +56,25 @@ pub trait Store: Send + Sync + 'static {
         &self,
         write: impl FnOnce(&Secret<String>) -> io::Result<()> + Send + 'static,
     ) -> impl Future<Output = Result<Option<TokenRow>, StoreError>> + Send;
+    /// Replaces the root token, which was lost: makes a new one and ends every one that was before it, in one
+    /// transaction. `write` is called as in [`Self::root_ensure`].
+    fn root_replace(
+        &self,
+        write: impl FnOnce(&Secret<String>) -> io::Result<()> + Send + 'static,
+    ) -> impl Future<Output = Result<RootReplaced, StoreError>> + Send;
     /// Creates a namespace.
     fn namespace_create(
         &self,
         caller: Caller,
         new: NamespaceNew,
     ) -> impl Future<Output = Result<NamespaceRow, StoreError>> + Send;
+    /// Switches a namespace off, or on again.
+    fn namespace_patch(
+        &self,
+        caller: Caller,
+        namespace: NamespaceName,
+        patch: NamespacePatch,
+    ) -> impl Future<Output = Result<Patched<NamespaceRow>, StoreError>> + Send;
     /// Issues a credential with its first token.
     fn credential_issue(
         &self,
@@ -66,6 +88,28 @@ pub trait Store: Send + Sync + 'static {
         credential: CredentialRef,
         overlap: Span,
     ) -> impl Future<Output = Result<Rotated, StoreError>> + Send;
+    /// Changes a credential: gives it more, takes from it, switches it off or on.
+    fn credential_patch(
+        &self,
+        caller: Caller,
+        credential: CredentialId,
+        patch: CredentialPatch,
+    ) -> impl Future<Output = Result<Patched<CredentialRow>, StoreError>> + Send;
+    /// Ends a credential and all its tokens, for good. Its name stays taken.
+    fn credential_delete(
+        &self,
+        caller: Caller,
+        credential: CredentialId,
+        delete: CredentialDelete,
+    ) -> impl Future<Output = Result<Patched<CredentialRow>, StoreError>> + Send;
+    /// Ends a token for whoever holds it. Nothing, if there is no such token.
+    fn token_burn(&self, burn: Burn) -> impl Future<Output = Result<Option<Revoked>, StoreError>> + Send;
+    /// What [`Self::revocation_create`] would end; asks for the same rights, and changes nothing.
+    fn revocation_preview(
+        &self,
+        caller: Caller,
+        new: RevokeNew,
+    ) -> impl Future<Output = Result<RevokePreview, StoreError>> + Send;
     /// Ends tokens of one namespace, for good. If all that is selected has ended already, answers the latest revocation
     /// that did it.
     fn revocation_create(
@@ -100,10 +144,12 @@ pub trait Store: Send + Sync + 'static {
         &self,
         credential: CredentialRef,
     ) -> impl Future<Output = Result<Option<CredentialRow>, StoreError>> + Send;
-    /// The credentials of a namespace whose ids come after `after`, at most `limit`, in the order of their ids.
+    /// The credentials of a namespace that fit a filter and whose ids come after `after`, at most `limit`, in the order
+    /// of their ids.
     fn credentials(
         &self,
         namespace: NamespaceName,
+        filter: CredentialFilter,
         after: Option<CredentialId>,
         limit: usize,
     ) -> impl Future<Output = Result<Vec<CredentialRow>, StoreError>> + Send;
@@ -153,6 +199,15 @@ pub trait Store: Send + Sync + 'static {
         upto: Revision,
         limit: usize,
     ) -> impl Future<Output = Result<Vec<Record>, StoreError>> + Send;
+    /// The audit entries after place `after`, of one namespace or of all, at most `limit`, in order.
+    fn audit_list(
+        &self,
+        namespace: Option<NamespaceName>,
+        after: u64,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<audit::Link>, StoreError>> + Send;
+    /// The newest audit entry.
+    fn audit_head(&self) -> impl Future<Output = Result<audit::Head, StoreError>> + Send;
     /// Everything that is enforced in `namespaces`, read in one view, piece by piece; answers the head of that view.
     ///
     /// `sink` runs on a thread that may block. While it does the view stays open and the log cannot be cut, so a sink

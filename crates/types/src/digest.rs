@@ -13,7 +13,7 @@ pub const SCHEME: u8 = 1;
 const DOMAIN: &[u8; 12] = b"jeton.tok.1:";
 
 /// SHA-256 over a domain tag and the body of a token: the lookup key, and all that is stored of the secret. 192 random
-/// bits need no slow hash (`assurance.md` 7).
+/// bits need no slow hash.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Digest([u8; 32]);
 

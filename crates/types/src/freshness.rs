@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{Invalid, Span, limits::GRACE_MAX};
 
-/// The freshness policy of a namespace (`protocol.md` 14): how long after its lease a verifier may go on.
+/// The freshness policy of a namespace (`feed-protocol.md` 14): how long after its lease a verifier may go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Freshness {
     /// Stop at once: every answer past the lease is `stale`.

@@ -108,7 +108,7 @@ id!(
     SessionId, "ses", "a session id is `ses_` and 26 characters"
 );
 id!(
-    /// One start of the authority: `start_…`, 128 random bits (`protocol.md` 3).
+    /// One start of the authority: `start_…`, 128 random bits (`feed-protocol.md` 3).
     StartId, "start", "a start id is `start_` and 26 characters"
 );
 v7!(CredentialId, TokenId, RevocationId, RotationId);

@@ -15,6 +15,8 @@ pub mod limits;
 pub mod name;
 mod prefix;
 mod revision;
+#[cfg(feature = "openapi")]
+mod schema;
 mod scope;
 mod secret;
 mod span;

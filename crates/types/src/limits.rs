@@ -22,11 +22,11 @@ pub const NAMESPACE_BYTES_MAX: usize = 63;
 pub const REASON_BYTES_MAX: usize = 512;
 /// Namespaces one session may serve.
 pub const SESSION_NAMESPACES_MAX: usize = 256;
-/// The shortest time to live and the shortest overlap (`protocol.md` 15).
+/// The shortest time to live and the shortest overlap (`feed-protocol.md` 15).
 pub const TTL_MIN: Duration = Duration::from_secs(10);
 /// The longest time to live: ten years.
 pub const TTL_MAX: Duration = Duration::from_secs(3_650 * 86_400);
-/// The longest grace a namespace may choose (`protocol.md` 9 builds on it).
+/// The longest grace a namespace may choose (`feed-protocol.md` 9 builds on it).
 pub const GRACE_MAX: Duration = Duration::from_secs(3_600);
 /// Tokens one selector may end before it is refused with advice.
 pub const REVOKE_TOKENS_MAX: usize = 100_000;

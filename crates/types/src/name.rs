@@ -104,7 +104,7 @@ impl NamespaceName {
         Self(Self::BUILT_IN.into())
     }
 
-    /// Whether this is the built-in namespace, which is strict and never fed (`protocol.md` 20).
+    /// Whether this is the built-in namespace, which is strict and never fed (`feed-protocol.md` 20).
     #[must_use]
     pub fn is_built_in(&self) -> bool {
         &*self.0 == Self::BUILT_IN

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::time::UnixTime;
 
 /// The order of everything that happens: strictly increasing, near microseconds since the Unix epoch, below 2^53 so
-/// that any JSON reader holds it exactly (`protocol.md` 1). It orders; its nearness to a clock is only a hint.
+/// that any JSON reader holds it exactly (`feed-protocol.md` 1). It orders; its nearness to a clock is only a hint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Revision(u64);

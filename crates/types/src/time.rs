@@ -111,7 +111,7 @@ pub struct Now {
 
 impl Now {
     /// How far real time has run ahead of boot time since `earlier`: more than 250 ms means a paused machine
-    /// (`protocol.md` 3 and 14). Zero when it has fallen behind.
+    /// (`feed-protocol.md` 3 and 14). Zero when it has fallen behind.
     #[must_use]
     pub const fn jump_since(self, earlier: Self) -> Duration {
         self.real.since(earlier.real).saturating_sub(self.boot.since(earlier.boot))

@@ -10,14 +10,16 @@ pub struct Required {
     pub scopes: ScopeSet,
 }
 
-/// The rule over one token that is there. Ended absorbs expired, and both absorb what the token may do: the reason that
-/// can never change again is the one that is told.
+/// The rule over one token that is there, in a namespace that is `namespace_disabled` or not. Ended absorbs expired, both
+/// absorb disabled, and all three what the token may do: the reason that can never change again is the one that is told.
 #[must_use]
-pub fn decide(entry: &TokenEntry, required: &Required, authority_time: UnixTime) -> Code {
+pub fn decide(entry: &TokenEntry, namespace_disabled: bool, required: &Required, authority_time: UnixTime) -> Code {
     if entry.ended.is_some() {
         Code::Revoked
     } else if expired(entry, authority_time) {
         Code::Expired
+    } else if entry.disabled || namespace_disabled {
+        Code::Disabled
     } else if entry.scopes.covers(&required.scopes) {
         Code::Valid
     } else {

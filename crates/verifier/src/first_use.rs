@@ -1,4 +1,4 @@
-//! When a token may be newer than the replica (`protocol.md` 18): who waits for which watermark request.
+//! When a token may be newer than the replica (`feed-protocol.md` 18): who waits for which watermark request.
 //!
 //! Guaranteed: a waiter is let go only by the answer to a request that was sent after it began to wait, so whatever had
 //! been issued before is in the answer; one request is in flight; at most 20 leave in a second, evenly spaced, so that

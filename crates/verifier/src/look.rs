@@ -1,4 +1,4 @@
-//! The steps of an answer (`protocol.md` 16): *look, compute, release*. Each consumes the one before, and only the
+//! The steps of an answer (`feed-protocol.md` 16): *look, compute, release*. Each consumes the one before, and only the
 //! release makes a [`Verdict`], so that none can be left out.
 //!
 //! The look reads the watermark first, then the lease, then the table. The watermark before the table: else an entry
@@ -32,6 +32,8 @@ pub struct Looked {
     pub(crate) seen: LeaseSeen,
     /// The policy that belongs to the table read.
     pub(crate) freshness: Freshness,
+    /// Whether the namespace is, by the same policy.
+    pub(crate) disabled: bool,
     pub(crate) caught_up: bool,
     pub(crate) found: Found,
 }
@@ -70,7 +72,7 @@ impl Looked {
             // no time, leaves the release then.
             Found::Here { entry, .. } => {
                 let time = self.seen.lease.map_or(UnixTime::ZERO, |lease| lease.authority_time_at(self.at.boot));
-                decide(entry, required, time)
+                decide(entry, self.disabled, required, time)
             }
             Found::NoState => Code::Stale,
             Found::Foreign | Found::Absent { .. } => Code::Unknown,

@@ -95,7 +95,7 @@ impl<T: Table> MemoryReplica<T> {
         self.answer(text, required, None, clock)
     }
 
-    /// Answers after a watermark was asked for: a token that is absent now is unknown (`protocol.md` 18).
+    /// Answers after a watermark was asked for: a token that is absent now is unknown (`feed-protocol.md` 18).
     pub fn verify_caught_up(
         &self,
         text: &[u8],
@@ -150,23 +150,23 @@ impl<T: Table> MemoryReplica<T> {
         let seen = self.leases.seen();
         loop {
             let view = self.view.load();
-            let (freshness, found) = match view.of_prefix(parsed.prefix) {
+            let (freshness, disabled, found) = match view.of_prefix(parsed.prefix) {
                 Some(namespace) => {
                     let name = Arc::clone(&namespace.name);
                     let found = match namespace.table.find(&parsed.digest) {
                         Some(entry) => Found::Here { namespace: name, entry },
                         None => Found::Absent { namespace: name, birth: parsed.birth },
                     };
-                    (namespace.policy.freshness, found)
+                    (namespace.policy.freshness, namespace.policy.disabled, found)
                 }
                 // What is no prefix of ours will never be one: as good as the replica is for anything.
-                None if view.whole => (view.longest, Found::Foreign),
-                None => (Freshness::Strict, Found::NoState),
+                None if view.whole => (view.longest, false, Found::Foreign),
+                None => (Freshness::Strict, false, Found::NoState),
             };
             // Only a view that is still in force after the read was the one in force at the read: so policy and table
             // are of one moment. Each turn of the loop takes a snapshot or a policy change, so it ends.
             if Arc::ptr_eq(&view, &self.view.load()) {
-                return Ok(Looked { at: now, watermark, seen, freshness, caught_up: false, found });
+                return Ok(Looked { at: now, watermark, seen, freshness, disabled, caught_up: false, found });
             }
         }
     }

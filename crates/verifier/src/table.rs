@@ -145,6 +145,7 @@ mod tests {
             subject: None,
             scopes: ScopeSet::default(),
             expires_at: expires_at.map(UnixTime::from_micros),
+            disabled: false,
             ended: ended.then_some(EndReason::Revoked),
         }
     }

@@ -102,7 +102,7 @@ impl fmt::Display for Source {
     }
 }
 
-/// An answer with its evidence. Only [`crate::look`] makes one, at its release.
+/// An answer with its evidence. Only the steps of a look make one, at its release.
 ///
 /// It shares the token's entry with the table, so that an answer allocates nothing.
 #[derive(Debug, Clone)]
@@ -198,7 +198,7 @@ impl Verdict {
 pub enum Outcome {
     /// The answer.
     Answer(Verdict),
-    /// The token may be newer than the replica: ask for a watermark, then look again (`protocol.md` 18).
+    /// The token may be newer than the replica: ask for a watermark, then look again (`feed-protocol.md` 18).
     NeedsWatermark(Waiting),
     /// Nobody here can tell.
     Stale(StaleWhy),

@@ -6,7 +6,7 @@ use jeton_feed::record::Policy;
 use jeton_types::{Freshness, NamespaceName, Span};
 
 /// Never changed but for the tables' entries: a snapshot or another policy makes another view. So a policy belongs to
-/// the table read beside it (`protocol.md` 12).
+/// the table read beside it (`feed-protocol.md` 12).
 #[derive(Debug)]
 pub(crate) struct View<T> {
     /// By prefix.

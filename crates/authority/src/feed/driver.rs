@@ -8,8 +8,9 @@
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
+use jeton_api::event::AlarmEvent;
 use jeton_feed::{authority::Input, numbers::POLL_EVERY};
-use jeton_store::{Store, StoreError};
+use jeton_store::{Store, StoreError, model::SessionEndKind};
 use jeton_types::{SessionId, StartId};
 use tokio::{
     sync::mpsc,
@@ -20,8 +21,10 @@ use tracing::{info, warn};
 use super::{
     floor::{Release, Work},
     handle::Shared,
+    hello::session_event,
     signing,
 };
+use crate::event::Event;
 
 /// Ticks between two measurements of the fleet.
 const MEASURE_EVERY: u32 = 4;
@@ -71,7 +74,7 @@ async fn follow(shared: Arc<Shared>) {
     }
 }
 
-/// Acknowledges for the authority itself (`protocol.md` 20).
+/// Acknowledges for the authority itself (`feed-protocol.md` 20).
 async fn release(shared: Arc<Shared>, mut releases: mpsc::UnboundedReceiver<Release>) {
     let run = async {
         // In order: what was begun before a later revision includes what was begun before an earlier one.
@@ -102,7 +105,11 @@ async fn work(shared: Arc<Shared>, mut works: mpsc::UnboundedReceiver<Work>) {
             }
             Some(Work::StartAnew) => start_anew(&shared).await,
             Some(Work::Ended(session, kind, at)) => {
+                shared.parts.metrics.session_ended_count(evidence(kind));
                 persist(&shared, session, || shared.parts.store.session_end(session, kind, at)).await;
+                if let Ok(Some(row)) = shared.parts.store.session(session).await {
+                    shared.parts.events.tell(Event::Session(session_event(&row, evidence(kind), at)));
+                }
             }
             Some(Work::Forgotten(session)) => {
                 persist(&shared, session, || shared.parts.store.session_forget(session)).await;
@@ -120,7 +127,22 @@ where
     }
 }
 
+/// Why a session ended, as the metrics and the events say it.
+pub(super) const fn evidence(kind: SessionEndKind) -> &'static str {
+    match kind {
+        SessionEndKind::Goodbye => "goodbye",
+        SessionEndKind::Succeeded => "succeeded",
+        SessionEndKind::Forgotten => "forgotten",
+    }
+}
+
 async fn start_anew(shared: &Shared) {
+    shared.parts.metrics.clock_jump_count();
+    shared.parts.events.tell(Event::Alarm(AlarmEvent {
+        kind: "clock_jump".to_owned(),
+        message: "real time ran ahead of boot time: the machine was paused, and this counts as a new start".to_owned(),
+        at: shared.parts.time.now().into(),
+    }));
     let write = || {
         let mut id = [0; 16];
         shared.parts.entropy.fill(&mut id);

@@ -166,6 +166,8 @@ impl Floor {
             match change {
                 Change::Policy(found) => policy = Some(found.freshness),
                 Change::End { token, .. } => ended_tokens.push(*token),
+                // Its streams are cut at once as well; the next hello finds out whether it is on again.
+                Change::Token(entry) if entry.disabled => ended_tokens.push(entry.token),
                 Change::Token(_) | Change::Deadline { .. } | Change::Start(_) | Change::Unknown { .. } => {}
             }
         }

@@ -23,7 +23,7 @@ use jeton_types::{Entropy, RevocationId, StartId};
 use tokio::sync::{oneshot, watch};
 
 use super::{driver, floor::Floor, signing::Signing};
-use crate::{inflight::Inflight, keys::Keyring, metric::Metrics, time::AuthorityTime};
+use crate::{event::Events, inflight::Inflight, keys::Keyring, metric::Metrics, time::AuthorityTime};
 
 /// What the feed is made of.
 pub struct HubParts {
@@ -39,6 +39,8 @@ pub struct HubParts {
     pub time: AuthorityTime,
     /// What is measured.
     pub metrics: Arc<Metrics>,
+    /// Who is told of what happens.
+    pub events: Events,
     /// The start that was recorded.
     pub start: StartId,
 }

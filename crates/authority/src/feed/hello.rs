@@ -1,19 +1,21 @@
-//! Whether a hello is good (`protocol.md` 6 and 7).
+//! Whether a hello is good (`feed-protocol.md` 6 and 7).
 
+use jeton_api::event::SessionEvent;
 use jeton_feed::{
     authority::SessionFacts,
     message::{Hello, Refusal, Refused},
-    numbers::{PROTOCOL, PROTOCOL_OLDEST},
+    numbers::{PROTOCOL, PROTOCOL_FED_OLDEST},
 };
 use jeton_lifecycle::{access, access::Action, role, token};
 use jeton_store::{
     Store, StoreError,
     model::{SessionRow, TokenRow},
 };
-use jeton_types::{Digest, NamespaceName, SessionId};
+use jeton_types::{Digest, NamespaceName, SessionId, UnixTime};
 use tracing::warn;
 
 use super::handle::{HubParts, Shared, facts};
+use crate::event::Event;
 
 /// A hello that is good.
 pub(super) struct Admitted {
@@ -56,7 +58,7 @@ pub(super) async fn token_look(
     let found = parts.store.token_by_digest(digest).await.map_err(NotGood::Unavailable)?;
     let (row, credential) = found.ok_or(NotGood::Unauthenticated)?;
     let state = token::state(row.ended.is_some(), row.expires_at, parts.time.now());
-    if !row.namespace.is_built_in() || state != token::State::Active {
+    if !row.namespace.is_built_in() || state != token::State::Active || credential.disabled.is_some() {
         return Err(NotGood::Unauthenticated);
     }
     let grants = role::roles_of(&credential.scopes);
@@ -72,9 +74,9 @@ pub(super) async fn admit(shared: &Shared, digest: Digest, hello: &Hello) -> Res
     let store = &shared.parts.store;
     let token = token_look(&shared.parts, digest, &hello.namespaces).await.map_err(refused_token)?;
     let protocol = hello.protocol.min(PROTOCOL);
-    if protocol < hello.protocol_oldest || protocol < PROTOCOL_OLDEST {
+    if protocol < hello.protocol_oldest || protocol < PROTOCOL_FED_OLDEST {
         let message = format!(
-            "this authority speaks protocols {PROTOCOL_OLDEST} to {PROTOCOL}, the verifier {} to {}: bring both to one version",
+            "this authority speaks protocols {PROTOCOL_FED_OLDEST} to {PROTOCOL}, the verifier {} to {}: bring both to one version",
             hello.protocol_oldest, hello.protocol
         );
         return Err(refused(Refusal::Protocol, message));
@@ -125,7 +127,19 @@ async fn register(shared: &Shared, token: &TokenRow, hello: &Hello) -> Result<Se
     if row.ended.is_some() {
         return Err(Rejected::Ended);
     }
+    parts.events.tell(Event::Session(session_event(&row, "opened", row.opened_at)));
     Ok(facts(row))
+}
+
+/// What is told of a session that was opened, or ended.
+pub(super) fn session_event(row: &SessionRow, state: &str, at: UnixTime) -> SessionEvent {
+    SessionEvent {
+        session: row.session,
+        verifier: row.verifier.clone(),
+        namespaces: row.namespaces.clone(),
+        state: state.to_owned(),
+        at: at.into(),
+    }
 }
 
 fn refused_token(why: NotGood) -> Rejected {

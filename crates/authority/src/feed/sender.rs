@@ -121,7 +121,7 @@ impl Sender<'_> {
     }
 
     /// Sends everything that is enforced, from one view that opens now: after the stream was registered, so that it
-    /// is never older than anything that was sent to this session (`protocol.md` 23).
+    /// is never older than anything that was sent to this session (`feed-protocol.md` 23).
     async fn snapshot(&mut self) -> Result<Revision, End> {
         let began = Instant::now();
         let (pieces, mut waiting) = mpsc::channel::<SnapshotItem>(PIECES_MAX);

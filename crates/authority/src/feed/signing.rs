@@ -1,4 +1,4 @@
-//! From a complete receipt to one that may be told: signed, durable, then told (`protocol.md` 19).
+//! From a complete receipt to one that may be told: signed, durable, then told (`feed-protocol.md` 19).
 //!
 //! Purpose: one task for each complete receipt. Guarantee: nobody is told before it is durable, and what is durable first
 //! stays as it is. Not guaranteed: that a task succeeds, or lives; the hub tells a receipt again until it is stored.
@@ -8,16 +8,18 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use jeton_feed::{
-    authority::{Hub, Input, ReceiptFacts},
-    record::Change,
+use jeton_api::event::ReceiptEvent;
+use jeton_feed::authority::{Hub, Input, ReceiptFacts};
+use jeton_store::{
+    Store, StoreError,
+    model::{Effect, StoredReceipt},
 };
-use jeton_store::{Store, StoreError, model::StoredReceipt};
 use jeton_types::{Revision, RevocationId, TokenId};
 use tracing::{info, warn};
 
 use super::handle::Shared;
 use crate::{
+    event::Event,
     keys::KeyError,
     receipt::{self, Background},
 };
@@ -70,6 +72,12 @@ pub(super) fn begin(shared: &Arc<Shared>, facts: ReceiptFacts) {
                 task.step(Input::ReceiptStored { revocation });
                 task.parts.metrics.receipt_observe(stored.completed_at.since(facts.committed_at));
                 task.told(revocation);
+                task.parts.events.tell(Event::Receipt(ReceiptEvent {
+                    revocation_id: revocation,
+                    namespace: facts.namespace.clone(),
+                    revision: facts.revision,
+                    completed_at: stored.completed_at.into(),
+                }));
                 info!(%revocation, namespace = %facts.namespace, revision = %facts.revision, "receipt complete");
             }
             // The hub comes back with it.
@@ -79,12 +87,13 @@ pub(super) fn begin(shared: &Arc<Shared>, facts: ReceiptFacts) {
 }
 
 async fn sign_and_store(shared: &Arc<Shared>, facts: &ReceiptFacts) -> Result<StoredReceipt, SigningError> {
-    let tokens = tokens(shared, facts.revision).await?;
+    let row = shared.parts.store.revocation(facts.revocation).await?.ok_or(StoreError::NotFound("revocation"))?;
+    let tokens = tokens(shared, row.effect, facts.revision).await?;
     let (freshness, start) = {
         let mut floor = shared.floor();
         (floor.freshness_longest(&facts.namespace, facts.revision), floor.look(|hub: &Hub, _, _| hub.start()))
     };
-    let background = Background { freshness, start, tokens, signed_at: shared.parts.time.now() };
+    let background = Background { effect: row.effect, freshness, start, tokens, signed_at: shared.parts.time.now() };
     let payload = receipt::payload(facts, background).ok_or(SigningError::Incomplete)?;
     let receipt = StoredReceipt {
         completed_at: payload.completed_at.0,
@@ -94,16 +103,9 @@ async fn sign_and_store(shared: &Arc<Shared>, facts: &ReceiptFacts) -> Result<St
     Ok(shared.parts.store.receipt_store(facts.revocation, receipt).await?)
 }
 
-/// The tokens that a record ended.
-async fn tokens(shared: &Shared, revision: Revision) -> Result<Vec<TokenId>, StoreError> {
+/// The tokens that a record touched.
+async fn tokens(shared: &Shared, effect: Effect, revision: Revision) -> Result<Vec<TokenId>, StoreError> {
     let before = Revision::new(revision.get().saturating_sub(1)).unwrap_or_default();
     let records = shared.parts.store.records(before, revision, 1).await?;
-    let changes = records.into_iter().flat_map(|record| record.changes);
-    let ends = changes.filter_map(|change| match change {
-        Change::End { token, .. } => Some(token),
-        Change::Policy(_) | Change::Token(_) | Change::Deadline { .. } | Change::Start(_) | Change::Unknown { .. } => {
-            None
-        }
-    });
-    Ok(ends.collect())
+    Ok(records.first().map(|record| receipt::touched(effect, &record.changes)).unwrap_or_default())
 }

@@ -113,7 +113,7 @@ async fn serve(
         Ok(Ok(ToAuthority::Hello(hello))) => hello,
         Ok(Ok(_)) => return End::Bad(BadMessage { what: "hello", why: "a stream begins with its hello" }),
     };
-    // Until the stream is registered its hello is a verification under way (`protocol.md` 7): whoever ends the token
+    // Until the stream is registered its hello is a verification under way (`feed-protocol.md` 7): whoever ends the token
     // waits for it, and then finds the stream.
     let verification = shared.parts.inflight.begin();
     let looking = Looking::begin(shared, hello.session);
@@ -261,7 +261,7 @@ impl Open<'_> {
         }
     }
 
-    /// Each grant looks at the stream's token (`protocol.md` 9), in a view that opens after the request came.
+    /// Each grant looks at the stream's token (`feed-protocol.md` 9), in a view that opens after the request came.
     async fn renew(&self, request: u64) {
         let verification = self.shared.parts.inflight.begin();
         let token_good = match token_look(&self.shared.parts, self.digest, self.namespaces()).await {

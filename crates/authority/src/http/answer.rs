@@ -24,6 +24,11 @@ pub(crate) fn created<T: Serialize>(location: &str, view: &T) -> Response {
     response
 }
 
+/// 202 with a JSON document.
+pub(crate) fn accepted<T: Serialize>(view: &T) -> Response {
+    json(StatusCode::ACCEPTED, view)
+}
+
 fn json<T: Serialize>(status: StatusCode, view: &T) -> Response {
     match serde_json::to_vec(view) {
         Ok(body) => document(status, JSON, body),

@@ -1,24 +1,33 @@
-//! Credentials: issuing, showing, rotating.
+//! Credentials: issuing, showing, rotating, changing, deleting.
 
-use axum::{extract::State, response::Response};
+use axum::{Extension, extract::State, response::Response};
 use jeton_api::{
-    credential::{CredentialQuery, CredentialView, IssueRequest, IssuedView, RotateRequest, RotatedView},
+    credential::{
+        CredentialChangedView, CredentialDeleteQuery, CredentialPatch, CredentialQuery, CredentialView, IssueRequest,
+        IssuedView, RotateRequest, RotatedView,
+    },
     page::Page,
+    problem::Code,
+    revocation::{TimeoutMs, Wait},
 };
+use jeton_host::serve::Permit;
 use jeton_lifecycle::Action;
 use jeton_store::{
     Store,
-    model::{CredentialRow, IssueNew},
+    model::{
+        self, CredentialChange, CredentialDelete, CredentialFilter, CredentialRow, CredentialState, IssueNew, Patched,
+    },
 };
-use jeton_types::{CredentialId, CredentialRef, NamespaceName};
+use jeton_types::{CredentialId, CredentialRef, Label, NamespaceName};
 
 use super::{
     answer,
     asked::{Asked, Named, Part, page},
+    etag::{IfMatch, tagged},
     failure::Failure,
     namespace,
     payload::Payload,
-    token,
+    revocation, token,
 };
 use crate::{access::Access, core::Core, metric::IssuePhase};
 
@@ -42,7 +51,8 @@ pub(crate) async fn issue(
         ttl: request.ttl,
     };
     let accepted = core.time.read().0.boot;
-    let issued = core.store.credential_issue(access.into_caller(), new).await?;
+    let once = access.into_once(&core)?;
+    let issued = once.settle(once.store.credential_issue(once.caller, new).await).await?;
     let (ended, now) = core.time.read();
     core.metrics.issue_observe(IssuePhase::Check, accepted.since(began));
     core.metrics.issue_observe(IssuePhase::Commit, ended.boot.since(accepted));
@@ -65,13 +75,16 @@ pub(crate) async fn list(
 ) -> Result<Response, Failure> {
     access.permit(Action::CredentialRead, Some(&namespace))?;
     let part: Part<CredentialId> = Part::parse(query.after.as_deref(), query.limit)?;
+    let label = query.label.map(|text| text.parse::<Label>()).transpose();
+    let label = label.map_err(|form| Failure::new(Code::InvalidRequest, form.to_string()))?;
+    let filter = CredentialFilter { subject: query.subject, label, state: query.state };
     namespace::must_exist(&core, &namespace).await?;
     if let Some(name) = query.name {
         let row = core.store.credential(CredentialRef::Name(namespace, name)).await?;
-        let row = row.filter(|row| part.after.is_none_or(|after| row.id > after));
+        let row = row.filter(|row| part.after.is_none_or(|after| row.id > after) && fits(&filter, row));
         return Ok(answer::ok(&Page::whole(row.into_iter().map(view).collect())));
     }
-    let rows = core.store.credentials(namespace, part.after, part.limit + 1).await?;
+    let rows = core.store.credentials(namespace, filter, part.after, part.limit + 1).await?;
     Ok(answer::ok(&page(rows, part.limit, |row| row.id.to_string(), view)))
 }
 
@@ -83,7 +96,78 @@ pub(crate) async fn show(
     let absent = || Failure::absent("credential");
     let row = core.store.credential(CredentialRef::Id(id)).await?.ok_or_else(absent)?;
     access.permit_id(Action::CredentialRead, &row.namespace, absent)?;
-    Ok(answer::ok(&view(row)))
+    let revision = row.revision;
+    Ok(tagged(answer::ok(&view(row)), revision))
+}
+
+/// Changes what is named. What that gives and what it ends needs different rights, which the store sees to.
+pub(crate) async fn update(
+    State(core): State<Core>,
+    mut access: Access,
+    Named(id): Named<CredentialId>,
+    IfMatch(if_match): IfMatch,
+    permit: Option<Extension<Permit>>,
+    payload: Payload,
+) -> Result<Response, Failure> {
+    let absent = || Failure::absent("credential");
+    let row = core.store.credential(CredentialRef::Id(id)).await?.ok_or_else(absent)?;
+    access.permit_any_change_id(&[Action::CredentialUpdate, Action::Revoke], &row.namespace, absent)?;
+    let request: CredentialPatch = payload.json(&mut access).await?;
+    let change = CredentialChange {
+        subject: request.subject,
+        scopes: request.scopes,
+        labels: request.labels,
+        ttl: request.ttl,
+        disabled: request.disabled,
+        expires_at: request.expires_at.map(Into::into),
+    };
+    if change == CredentialChange::default() {
+        return Err(Failure::new(
+            Code::InvalidRequest,
+            "nothing is to be changed: name one of subject, scopes, labels, ttl, disabled, expires_at",
+        ));
+    }
+    let reason = request.reason.map(|reason| reason.as_str().to_owned());
+    let patch = model::CredentialPatch { change, if_match, reason };
+    let once = access.into_once(&core)?;
+    let patched = once.settle(once.store.credential_patch(once.caller, id, patch).await).await?;
+    changed(&core, patched, permit, request.wait, request.timeout_ms).await
+}
+
+/// Ends a credential and its tokens, for good.
+pub(crate) async fn delete(
+    State(core): State<Core>,
+    access: Access,
+    Named(id): Named<CredentialId>,
+    IfMatch(if_match): IfMatch,
+    permit: Option<Extension<Permit>>,
+    query: Result<Asked<CredentialDeleteQuery>, Failure>,
+) -> Result<Response, Failure> {
+    let absent = || Failure::absent("credential");
+    let row = core.store.credential(CredentialRef::Id(id)).await?.ok_or_else(absent)?;
+    access.permit_change_id(Action::Revoke, &row.namespace, absent)?;
+    let Asked(query) = query?;
+    let reason = query.reason.map(|reason| reason.as_str().to_owned());
+    let delete = CredentialDelete { if_match, reason };
+    let once = access.into_once(&core)?;
+    let patched = once.settle(once.store.credential_delete(once.caller, id, delete).await).await?;
+    changed(&core, patched, permit, query.wait, query.timeout_ms).await
+}
+
+async fn changed(
+    core: &Core,
+    patched: Patched<CredentialRow>,
+    permit: Option<Extension<Permit>>,
+    wait: Wait,
+    timeout_ms: Option<TimeoutMs>,
+) -> Result<Response, Failure> {
+    let timeout = timeout_ms.map_or(TimeoutMs::DEFAULT, TimeoutMs::duration);
+    let view = CredentialChangedView {
+        revision: patched.revision,
+        revocation: revocation::ended(core, patched.revocation, permit, wait, timeout).await?,
+        credential: view(patched.row),
+    };
+    Ok(tagged(answer::ok(&view), view.credential.revision))
 }
 
 /// Mints the next version; the one before it goes on until the end of the overlap.
@@ -97,7 +181,9 @@ pub(crate) async fn rotate(
     let row = core.store.credential(CredentialRef::Id(id)).await?.ok_or_else(absent)?;
     access.permit_change_id(Action::CredentialRotate, &row.namespace, absent)?;
     let request: RotateRequest = payload.json(&mut access).await?;
-    let rotated = core.store.credential_rotate(access.into_caller(), CredentialRef::Id(id), request.overlap()).await?;
+    let once = access.into_once(&core)?;
+    let rotated = once.store.credential_rotate(once.caller, CredentialRef::Id(id), request.overlap()).await;
+    let rotated = once.settle(rotated).await?;
     let now = core.time.now();
     let location = format!("/v1/tokens/{}", rotated.token.id);
     let newest = rotated.token.version;
@@ -121,5 +207,15 @@ fn view(row: CredentialRow) -> CredentialView {
         ttl: row.ttl,
         created_at: row.created_at.into(),
         revision: row.revision,
+        state: CredentialState::of(row.disabled.is_some(), row.deleted.is_some()),
+        disabled_at: row.disabled.map(|off| off.at.into()),
+        deleted_at: row.deleted.map(|off| off.at.into()),
     }
+}
+
+fn fits(filter: &CredentialFilter, row: &CredentialRow) -> bool {
+    let state = CredentialState::of(row.disabled.is_some(), row.deleted.is_some());
+    filter.subject.as_ref().is_none_or(|subject| row.subject.as_ref() == Some(subject))
+        && filter.label.as_ref().is_none_or(|label| row.labels.iter().any(|held| held == label))
+        && filter.state.is_none_or(|wanted| wanted == state)
 }

@@ -7,7 +7,7 @@ use jeton_api::{
     time::Timestamp,
 };
 use jeton_host::serve::Reason;
-use jeton_lifecycle::Denied;
+use jeton_lifecycle::{Denied, Refusal};
 use jeton_store::StoreError;
 
 use super::answer;
@@ -57,6 +57,7 @@ impl IntoResponse for Failure {
         // A struct of strings: it can always be written.
         let body = serde_json::to_vec(&problem).unwrap_or_default();
         let mut response = answer::document(status, HeaderValue::from_static(problem::CONTENT_TYPE), body);
+        response.extensions_mut().insert(self.code);
         match status {
             StatusCode::UNAUTHORIZED => drop(response.headers_mut().insert(header::WWW_AUTHENTICATE, CHALLENGE)),
             StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
@@ -104,8 +105,11 @@ impl From<StoreError> for Failure {
                 return Self::new(Code::RotationInProgress, format!("{error}, until {until}; rotate again after that"));
             }
             StoreError::NothingMatched => Code::NotFound,
+            StoreError::KeyReused => Code::KeyReused,
             StoreError::NameTaken => Code::NameTaken,
             StoreError::PrefixTaken => Code::PrefixTaken,
+            StoreError::EtagMismatch => Code::EtagMismatch,
+            StoreError::Refused(Refusal::Deleted) => Code::Gone,
             StoreError::Refused(_) | StoreError::UnknownRole(_) | StoreError::TooMany { .. } => Code::InvalidRequest,
             StoreError::Full => {
                 tracing::error!(%error, "a request failed");
@@ -119,7 +123,11 @@ impl From<StoreError> for Failure {
                 tracing::error!(%error, "a request failed");
                 Code::Unavailable
             }
-            StoreError::Corrupt(_) | StoreError::Foreign(_) | StoreError::SqliteTooOld(_) | StoreError::RootFile(_) => {
+            StoreError::Corrupt(_)
+            | StoreError::Replayed(_)
+            | StoreError::Foreign(_)
+            | StoreError::SqliteTooOld(_)
+            | StoreError::RootFile(_) => {
                 return Self::internal(&error);
             }
         };

@@ -1,22 +1,26 @@
 //! Namespaces.
 
-use axum::{extract::State, response::Response};
+use axum::{Extension, extract::State, response::Response};
 use jeton_api::{
-    namespace::{NamespaceCreateRequest, NamespaceView, revocation_bound},
+    namespace::{NamespaceChangedView, NamespaceCreateRequest, NamespacePatch, NamespaceView, revocation_bound},
     page::PageQuery,
+    revocation::TimeoutMs,
 };
+use jeton_host::serve::Permit;
 use jeton_lifecycle::Action;
 use jeton_store::{
     Store,
-    model::{NamespaceNew, NamespaceRow},
+    model::{self, NamespaceNew, NamespaceRow},
 };
 use jeton_types::NamespaceName;
 
 use super::{
     answer,
     asked::{Asked, Named, Part, page},
+    etag::{IfMatch, tagged},
     failure::Failure,
     payload::Payload,
+    revocation,
 };
 use crate::{access::Access, core::Core};
 
@@ -33,7 +37,8 @@ pub(crate) async fn create(
         freshness: request.freshness.unwrap_or_default(),
         default_ttl: request.default_ttl,
     };
-    let row = core.store.namespace_create(access.into_caller(), new).await?;
+    let once = access.into_once(&core)?;
+    let row = once.settle(once.store.namespace_create(once.caller, new).await).await?;
     Ok(answer::created(&format!("/v1/namespaces/{}", row.name), &view(row)))
 }
 
@@ -59,7 +64,33 @@ pub(crate) async fn show(
 ) -> Result<Response, Failure> {
     access.permit(Action::NamespaceRead, Some(&name))?;
     let row = core.store.namespace(name).await?.ok_or_else(|| Failure::absent("namespace"))?;
-    Ok(answer::ok(&view(row)))
+    let revision = row.revision;
+    Ok(tagged(answer::ok(&view(row)), revision))
+}
+
+/// Switches a namespace off, or on again.
+pub(crate) async fn update(
+    State(core): State<Core>,
+    mut access: Access,
+    Named(name): Named<NamespaceName>,
+    IfMatch(if_match): IfMatch,
+    permit: Option<Extension<Permit>>,
+    payload: Payload,
+) -> Result<Response, Failure> {
+    // To enable takes more; the store knows which of the two it is.
+    access.permit(Action::Revoke, Some(&name))?;
+    let request: NamespacePatch = payload.json(&mut access).await?;
+    let timeout = request.timeout_ms.map_or(TimeoutMs::DEFAULT, TimeoutMs::duration);
+    let reason = request.reason.map(|reason| reason.as_str().to_owned());
+    let patch = model::NamespacePatch { disabled: request.disabled, if_match, reason };
+    let once = access.into_once(&core)?;
+    let patched = once.settle(once.store.namespace_patch(once.caller, name, patch).await).await?;
+    let view = NamespaceChangedView {
+        revision: patched.revision,
+        revocation: revocation::ended(&core, patched.revocation, permit, request.wait, timeout).await?,
+        namespace: view(patched.row),
+    };
+    Ok(tagged(answer::ok(&view), view.namespace.revision))
 }
 
 /// Refuses if there is no such namespace, where an empty list would be taken for an answer.
@@ -79,5 +110,6 @@ fn view(row: NamespaceRow) -> NamespaceView {
         revocation_bound_ms: u64::try_from(revocation_bound(row.freshness).as_millis()).unwrap_or(u64::MAX),
         created_at: row.created_at.into(),
         revision: row.revision,
+        disabled_at: row.disabled.map(|off| off.at.into()),
     }
 }

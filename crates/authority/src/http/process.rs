@@ -1,5 +1,7 @@
 //! The process itself: alive, ready, measured.
 
+use std::sync::LazyLock;
+
 use axum::{
     extract::State,
     response::{IntoResponse, Response},
@@ -35,4 +37,15 @@ pub(crate) async fn metrics(State(core): State<Core>, access: Access) -> Result<
     core.hub.measure();
     let (content_type, text) = jeton_host::metric::encode(&core.metrics.registry);
     Ok(answer::document(StatusCode::OK, HeaderValue::from_static(content_type), text))
+}
+
+/// What `docs/reference/openapi.json` holds, in one line; a test makes it anew from the shapes and compares.
+static OPENAPI: LazyLock<String> = LazyLock::new(|| {
+    const KEPT: &str = include_str!("../../../../docs/reference/openapi.json");
+    serde_json::from_str(KEPT).map_or_else(|_| KEPT.to_owned(), |document: serde_json::Value| document.to_string())
+});
+
+/// The description of this API. Open to everybody.
+pub(crate) async fn openapi() -> Response {
+    answer::document(StatusCode::OK, HeaderValue::from_static("application/json"), OPENAPI.as_str())
 }

@@ -7,14 +7,13 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use jeton_api::{
     page::Page,
     problem::Code,
-    revocation::{ReceiptView, RevocationView, RevokeRequest, SelectorRequest, Wait, listed},
+    revocation::{ReceiptView, RevocationView, RevokePreviewView, RevokeRequest, SelectorRequest, Wait, listed},
 };
-use jeton_feed::record::Change;
 use jeton_host::serve::Permit;
 use jeton_lifecycle::Action;
 use jeton_store::{
     Store,
-    model::{RevocationRow, RevokeNew, Selector},
+    model::{RevocationRow, RevokeNew, SecretKey, Selector},
 };
 use jeton_types::{NamespaceName, Revision, RevocationId, Secret, TokenId, token::parse};
 use serde::Deserialize;
@@ -55,18 +54,24 @@ pub(crate) async fn create(
     access.permit_change(Action::Revoke, &namespace)?;
     let request: RevokeRequest = payload.json(&mut access).await?;
     let timeout = request.timeout();
+    let dry_run = request.dry_run;
     let new = RevokeNew {
         selector: selector(request.selector)?,
         namespace: Some(namespace),
         reason: request.reason.map(|reason| reason.as_str().to_owned()),
     };
-    let revoked = core.store.revocation_create(access.into_caller(), new).await?;
+    if dry_run {
+        // A read like any other: a verification under way until its answer is made.
+        let access = access.again(&core).await?;
+        let found = core.store.revocation_preview(access.caller(), new).await?;
+        let tokens_omitted = found.count.saturating_sub(found.tokens.len() as u64);
+        let view = RevokePreviewView { dry_run, count: found.count, tokens: found.tokens, tokens_omitted };
+        return Ok(answer::ok(&view));
+    }
+    let once = access.into_once(&core)?;
+    let revoked = once.settle(once.store.revocation_create(once.caller, new).await).await?;
     if request.wait == Wait::Complete {
-        if let Some(Extension(permit)) = permit {
-            // Who waits must not keep out who works.
-            permit.release();
-        }
-        wait(&core, revoked.revocation.id, timeout).await;
+        wait(&core, revoked.revocation.id, permit, timeout).await;
     }
     let location = format!("/v1/revocations/{}", revoked.revocation.id);
     let view = view(&core, revoked.revocation).await?;
@@ -150,22 +155,51 @@ async fn find(core: &Core, access: &Access, id: RevocationId) -> Result<Revocati
 }
 
 fn selector(request: SelectorRequest) -> Result<Selector, Failure> {
-    match request {
-        SelectorRequest::Credential(credential) => Ok(Selector::Credential(credential)),
-        SelectorRequest::TokenId(token) => Ok(Selector::Token(token)),
-        SelectorRequest::Secret(text) => secret(&text.0),
+    if request.is_empty() {
+        return Err(Failure::new(
+            Code::InvalidRequest,
+            "the selector is empty: name at least one of credential, token_id, secret, subject, labels, issued_before",
+        ));
     }
+    Ok(Selector {
+        credential: request.credential,
+        token: request.token_id,
+        secret: request.secret.map(|text| secret_key(&text.0)).transpose()?,
+        subject: request.subject,
+        labels: request.labels,
+        issued_before: request.issued_before.map(Into::into),
+    })
 }
 
-fn secret(text: &Secret<String>) -> Result<Selector, Failure> {
+/// What may be known of a token's text.
+pub(crate) fn secret_key(text: &Secret<String>) -> Result<SecretKey, Failure> {
     let malformed = || Failure::new(Code::InvalidRequest, "the secret is not a token: its form or checksum is wrong");
     let parsed = parse(text.expose().as_bytes()).map_err(|_| malformed())?;
     let prefix = parsed.prefix.parse().map_err(|_| malformed())?;
-    Ok(Selector::Secret { digest: parsed.digest, prefix })
+    Ok(SecretKey { digest: parsed.digest, prefix })
+}
+
+/// What ended authority, with its receipt as it stands once it was waited for.
+pub(crate) async fn ended(
+    core: &Core,
+    row: Option<RevocationRow>,
+    permit: Option<Extension<Permit>>,
+    how: Wait,
+    timeout: Duration,
+) -> Result<Option<RevocationView>, Failure> {
+    let Some(row) = row else { return Ok(None) };
+    if how == Wait::Complete {
+        wait(core, row.id, permit, timeout).await;
+    }
+    view(core, row).await.map(Some)
 }
 
 /// Waits until the receipt is complete and stored, the time is over, or the process stops.
-async fn wait(core: &Core, id: RevocationId, timeout: Duration) {
+async fn wait(core: &Core, id: RevocationId, permit: Option<Extension<Permit>>, timeout: Duration) {
+    if let Some(Extension(permit)) = permit {
+        // Who waits must not keep out who works.
+        permit.release();
+    }
     tokio::select! {
         _ = core.hub.wait_complete(id, timeout) => {}
         () = core.stopping() => {}
@@ -190,20 +224,16 @@ async fn view(core: &Core, row: RevocationRow) -> Result<RevocationView, Failure
         committed_at: row.committed_at.into(),
         receipt: receipt_view(core, &row).await?,
         namespace: row.namespace,
+        effect: row.effect,
         reason: row.reason,
     })
 }
 
-/// The tokens that a revocation ended, as its record has them.
+/// The tokens that a revocation touched, as its record has them.
 async fn ended_by(core: &Core, row: &RevocationRow) -> Result<Vec<TokenId>, Failure> {
     let before = Revision::new(row.revision.get().saturating_sub(1)).unwrap_or_default();
     let records = core.store.records(before, row.revision, 1).await?;
-    let changes = records.into_iter().flat_map(|record| record.changes);
-    let ends = changes.filter_map(|change| match change {
-        Change::End { token, .. } => Some(token),
-        _ => None,
-    });
-    Ok(ends.collect())
+    Ok(records.first().map(|record| receipt::touched(row.effect, &record.changes)).unwrap_or_default())
 }
 
 /// The receipt as it stands. It is complete from the moment it is stored, not before: nothing is told that a crash

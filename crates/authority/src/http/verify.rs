@@ -23,7 +23,7 @@ pub(crate) async fn verify(
     access.permit_somewhere(Action::Verify)?;
     let request: VerifyRequest = payload.json(&mut access).await?;
     // From here until the answer is made this counts as a verification under way, of both tokens: the authority
-    // acknowledges a revocation only once it is over (`protocol.md` 20).
+    // acknowledges a revocation only once it is over (`feed-protocol.md` 20).
     let access = access.again(&core).await?;
     let revision = core.store.commit_log().head().revision;
     let found = match parse(request.token.0.expose().as_bytes()) {
@@ -32,34 +32,35 @@ pub(crate) async fn verify(
             let found = core.store.token_by_digest(parsed.digest).await?;
             let found = found.filter(|(token, _)| access.may(Action::Verify, &token.namespace));
             match found {
-                Some(found) if prefix_of(&core, &found.0).await?.as_deref() == Some(parsed.prefix) => Ok(found),
-                _ => Err(Code::Unknown),
+                // The digest is of the body alone, so a foreign prefix before a good body would be found.
+                Some((token, credential)) => match core.store.namespace(token.namespace.clone()).await? {
+                    Some(home) if home.prefix.as_str() == parsed.prefix => {
+                        Ok((token, credential, home.disabled.is_some()))
+                    }
+                    _ => Err(Code::Unknown),
+                },
+                None => Err(Code::Unknown),
             }
         }
     };
     let now = core.time.now();
     let view = match found {
         Err(code) => refused(code, revision, now),
-        Ok((token, credential)) => decided(&token, credential, request.scopes, revision, now),
+        Ok((token, credential, disabled)) => decided(&token, credential, disabled, request.scopes, revision, now),
     };
     core.metrics.verification_count(view.code.as_str(), Source::Authority.as_str());
     Ok(answer::ok(&view))
 }
 
-/// The digest is of the body alone, so a foreign prefix before a good body would be found.
-async fn prefix_of(core: &Core, token: &TokenRow) -> Result<Option<String>, Failure> {
-    let namespace = core.store.namespace(token.namespace.clone()).await?;
-    Ok(namespace.map(|namespace| namespace.prefix.as_str().to_owned()))
-}
-
 fn decided(
     token: &TokenRow,
     credential: CredentialRow,
+    namespace_disabled: bool,
     scopes: ScopeSet,
     revision: Revision,
     now: UnixTime,
 ) -> VerdictView {
-    let code = decide(&token.entry(&credential), &Required { scopes }, now);
+    let code = decide(&token.entry(&credential), namespace_disabled, &Required { scopes }, now);
     VerdictView {
         valid: code == Code::Valid,
         namespace: Some(credential.namespace),

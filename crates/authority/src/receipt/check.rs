@@ -156,6 +156,7 @@ mod tests {
 
     fn receipt(facts: &ReceiptFacts) -> ReceiptPayload {
         let background = Background {
+            effect: jeton_api::revocation::Effect::Revoke,
             freshness: Freshness::Strict,
             start: StartId::from_bytes([4; 16]),
             tokens: vec![TokenId::from_bytes([5; 16])],
@@ -246,6 +247,7 @@ mod tests {
         let mut pending = facts();
         pending.complete = false;
         let background = Background {
+            effect: jeton_api::revocation::Effect::Revoke,
             freshness: Freshness::Strict,
             start: StartId::from_bytes([4; 16]),
             tokens: Vec::new(),

@@ -7,9 +7,12 @@ mod check;
 
 use jeton_api::{
     receipt::{ReceiptParts, ReceiptPayload},
-    revocation::{LineState, ReceiptState, ReceiptView, VerifierLine},
+    revocation::{Effect, LineState, ReceiptState, ReceiptView, VerifierLine},
 };
-use jeton_feed::authority::{Evidence, EvidenceKind, ReceiptFacts};
+use jeton_feed::{
+    authority::{Evidence, EvidenceKind, ReceiptFacts},
+    record::Change,
+};
 use jeton_store::model::StoredReceipt;
 use jeton_types::{Freshness, StartId, TokenId, UnixTime};
 
@@ -21,11 +24,13 @@ pub const TYP: &str = "jeton-receipt+jws";
 /// What the hub's facts do not say.
 #[derive(Debug, Clone)]
 pub struct Background {
+    /// What the revision took away.
+    pub effect: Effect,
     /// The longest grace that any session of the namespace was allowed.
     pub freshness: Freshness,
     /// The start that completed it.
     pub start: StartId,
-    /// All tokens that ended.
+    /// All tokens that it touched.
     pub tokens: Vec<TokenId>,
     /// Authority time.
     pub signed_at: UnixTime,
@@ -38,6 +43,7 @@ pub fn payload(facts: &ReceiptFacts, background: Background) -> Option<ReceiptPa
     Some(ReceiptPayload::new(ReceiptParts {
         id: facts.revocation,
         namespace: facts.namespace.clone(),
+        effect: background.effect,
         freshness: background.freshness,
         revision: facts.revision,
         start: background.start,
@@ -47,6 +53,18 @@ pub fn payload(facts: &ReceiptFacts, background: Background) -> Option<ReceiptPa
         tokens: background.tokens,
         verifiers: lines(&facts.evidence),
     }))
+}
+
+/// The tokens that a record took authority from, by what it took.
+#[must_use]
+pub fn touched(effect: Effect, changes: &[Change]) -> Vec<TokenId> {
+    let token = |change: &Change| match (effect, change) {
+        (Effect::Revoke | Effect::Delete, Change::End { token, .. })
+        | (Effect::Expire, Change::Deadline { token, .. }) => Some(*token),
+        (Effect::Disable | Effect::Narrow, Change::Token(entry)) => Some(entry.token),
+        _ => None,
+    };
+    changes.iter().filter_map(token).collect()
 }
 
 /// A receipt that is not complete, as the API shows it.

@@ -3,9 +3,16 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod access;
+mod audit;
 mod bad_input;
+mod burn;
 mod credential;
+mod ending;
+mod event;
+mod matrix;
 mod namespace;
+mod once;
+mod openapi;
 mod process;
 mod revocation;
 mod start;

@@ -121,6 +121,43 @@ impl Api {
         self.send(request.body(Full::from(body.to_string())).unwrap()).await
     }
 
+    /// Any method, with a body of JSON if there is one.
+    pub(crate) async fn call_as(
+        &self,
+        token: Option<&str>,
+        method: &Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> Answer {
+        let mut request = self.request(method, path, token);
+        if body.is_some() {
+            request = request.header("content-type", "application/json");
+        }
+        let body = body.map(|body| body.to_string()).unwrap_or_default();
+        self.send(request.body(Full::from(body)).unwrap()).await
+    }
+
+    /// The status alone, also of an answer that never ends.
+    pub(crate) async fn status_as(
+        &self,
+        token: Option<&str>,
+        method: &Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> StatusCode {
+        let request = self.request(method, path, token).header("content-type", "application/json");
+        let body = body.map(|body| body.to_string()).unwrap_or_default();
+        self.client.request(request.body(Full::from(body)).unwrap()).await.unwrap().status()
+    }
+
+    pub(crate) async fn patch(&self, path: &str, body: Value) -> Answer {
+        self.call_as(Some(&self.root), &Method::PATCH, path, Some(body)).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
+        self.call_as(Some(&self.root), &Method::DELETE, path, None).await
+    }
+
     pub(crate) async fn get(&self, path: &str) -> Answer {
         self.get_as(&self.root, path).await
     }

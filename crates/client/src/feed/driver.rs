@@ -196,7 +196,7 @@ impl Driver {
 
     fn down(&mut self, why: &Down) {
         if matches!(why, Down::Unreadable(_)) {
-            // It may have been a record: nothing may be answered as if it had not come (`protocol.md` 8).
+            // It may have been a record: nothing may be answered as if it had not come (`feed-protocol.md` 8).
             jeton_feed::replica::Replica::lease_void(&*self.shared.replica, Void::Unappliable);
         }
         self.shared.trouble(Trouble::of_stream(why));

@@ -4,7 +4,7 @@ use axum::{
     extract::Path,
     http::HeaderMap,
     response::{IntoResponse, Redirect},
-    routing::{get, post},
+    routing::{any, get, post},
 };
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -27,6 +27,7 @@ fn routes() -> Router {
     });
     Router::new()
         .route("/api/echo", echo)
+        .route("/api/method", any(async |method: Method, body: String| Json(json!([method.as_str(), body]))))
         .route("/api/status/{status}", status)
         .route("/api/problem", problem)
         .route("/api/redirect", get(async || Redirect::temporary("http://198.51.100.1/")))
@@ -49,6 +50,14 @@ async fn a_body_is_one_line_and_the_token_travels_with_it() {
         answer,
         json!({ "authorization": "Bearer jtn_secret", "type": "application/json", "body": r#"{"a":"b\nc"}"# })
     );
+}
+
+#[tokio::test]
+async fn changes_and_deletions() {
+    let patched: Value = client().await.patch("/method", &json!({ "a": 1 })).await.unwrap();
+    assert_eq!(patched, json!(["PATCH", r#"{"a":1}"#]));
+    let deleted: Value = client().await.delete("/method?reason=x").await.unwrap();
+    assert_eq!(deleted, json!(["DELETE", ""]));
 }
 
 #[tokio::test]
@@ -105,6 +114,37 @@ fn urls() {
     }
     let token = Some(Secret::new("a\nb".to_owned()));
     assert_eq!(ApiClient::new("http://h", token).unwrap_err(), SetupError::Token);
+}
+
+/// A server that hangs up on the first request and answers the second.
+#[tokio::test]
+async fn what_is_done_once_is_tried_again_when_the_connection_breaks() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let server = tokio::spawn(async move {
+        let mut keys = Vec::new();
+        for answer in ["", "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ntrue"] {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"{\"a\":1}") {
+                assert_ne!(stream.read_buf(&mut request).await.unwrap(), 0);
+            }
+            let request = String::from_utf8(request).unwrap();
+            let key = request.lines().find_map(|line| line.strip_prefix("idempotency-key: ")).unwrap().to_owned();
+            keys.push(key);
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+        keys
+    });
+    let client = ApiClient::new(&url, None).unwrap();
+    let done: bool = client.post_once("/v1/x", &json!({"a": 1}), "k-1").await.unwrap();
+    assert!(done);
+    assert_eq!(server.await.unwrap(), ["k-1", "k-1"]);
+    // Twice, and no more.
+    let gone = client.post_once::<_, bool>("/v1/x", &json!({"a": 1}), "k-2").await;
+    assert!(matches!(gone, Err(CallError::Unreachable(_))), "{gone:?}");
 }
 
 #[test]

@@ -211,6 +211,7 @@ impl Token {
             subject: None,
             scopes: ScopeSet::parse(["orders:read"]).unwrap(),
             expires_at: None,
+            disabled: false,
             ended: None,
         };
         Self { minted, entry }
@@ -248,7 +249,7 @@ pub(crate) fn namespace() -> NamespaceName {
 
 /// With grace, so that a slow machine does not let leases lapse in the middle of a test.
 fn policy() -> Policy {
-    Policy { prefix: "acme_live".parse().unwrap(), freshness: Freshness::DEFAULT }
+    Policy { prefix: "acme_live".parse().unwrap(), freshness: Freshness::DEFAULT, disabled: false }
 }
 
 fn head(at: u64) -> Head {

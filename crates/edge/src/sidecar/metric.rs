@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jeton_client::feed::{Observe, Status};
-use jeton_host::metric::{FAST_SECONDS, NETWORK_SECONDS, encode};
+use jeton_host::metric::{FAST_SECONDS, NETWORK_SECONDS, build_info, encode};
 use jeton_types::{Revision, UnixTime};
 use jeton_verifier::{Code, Source};
 use prometheus_client::{
@@ -28,6 +28,15 @@ pub(super) struct Metrics {
     propagation: Histogram,
     lag: Gauge<f64, AtomicU64>,
     lease: Gauge<f64, AtomicU64>,
+    remaining: Family<Namespace, Gauge<f64, AtomicU64>>,
+    tokens: Gauge,
+    connected: Gauge,
+    sessions_lost: Counter,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Namespace {
+    namespace: String,
 }
 
 impl Metrics {
@@ -40,6 +49,10 @@ impl Metrics {
             propagation: Histogram::new(NETWORK_SECONDS),
             lag: Gauge::default(),
             lease: Gauge::default(),
+            remaining: Family::default(),
+            tokens: Gauge::default(),
+            connected: Gauge::default(),
+            sessions_lost: Counter::default(),
         };
         let mut registry = Registry::default();
         registry.register(
@@ -64,12 +77,35 @@ impl Metrics {
         );
         registry.register("jeton_feed_lag_seconds", "Since the authority last said how far it is", metrics.lag.clone());
         registry.register("jeton_lease_remaining_seconds", "What is left of the lease", metrics.lease.clone());
+        registry.register(
+            "jeton_freshness_remaining_seconds",
+            "How long a namespace is answered for unless the lease is renewed: lease and grace together",
+            metrics.remaining.clone(),
+        );
+        registry.register("jeton_replica_tokens", "Tokens held, ended ones among them", metrics.tokens.clone());
+        registry.register(
+            "jeton_feed_connected",
+            "Whether the stream to the authority stands",
+            metrics.connected.clone(),
+        );
+        registry.register(
+            "jeton_sessions_lost",
+            "Sessions that the authority ended, each followed by another",
+            metrics.sessions_lost.clone(),
+        );
+        build_info(&mut registry);
         Self { registry, ..metrics }
     }
 
     pub(super) fn encode(&self, status: &Status) -> (&'static str, String) {
         self.lag.set(status.lag.map_or(f64::INFINITY, |lag| lag.as_secs_f64()));
         self.lease.set(status.lease_remaining.as_secs_f64());
+        self.tokens.set(i64::try_from(status.tokens).unwrap_or(i64::MAX));
+        self.connected.set(i64::from(status.connected));
+        for namespace in &status.namespaces {
+            let labels = Namespace { namespace: namespace.namespace.to_string() };
+            self.remaining.get_or_create(&labels).set(namespace.remaining.as_secs_f64());
+        }
         encode(&self.registry)
     }
 }
@@ -78,6 +114,10 @@ impl Observe for Metrics {
     fn verification(&self, code: Code, source: Option<Source>) {
         let source = source.map_or("none", Source::as_str);
         self.verifications.get_or_create(&Verification { code: code.as_str(), source }).inc();
+    }
+
+    fn session_lost(&self) {
+        self.sessions_lost.inc();
     }
 
     fn first_use_wait(&self, wait: Duration, _in_time: bool) {

@@ -2,6 +2,7 @@
 
 mod auth;
 mod metric;
+mod observe;
 mod problem;
 mod verify;
 
@@ -102,10 +103,11 @@ impl Sidecar {
         let (draining, is_draining) = watch::channel(false);
         let (stop, mut stopped) = watch::channel(false);
         let edge = Edge(Arc::new(Parts { verifier: verifier.clone(), metrics, draining: is_draining }));
-        let server = tokio::spawn(serve(listener, router(edge), problem::refuse, Limits::http(), async move {
-            // A sender that is gone is also a reason to stop.
-            let _ = stopped.wait_for(|stop| *stop).await;
-        }));
+        let server =
+            tokio::spawn(serve(listener, observe::logged(router(edge)), problem::refuse, Limits::http(), async move {
+                // A sender that is gone is also a reason to stop.
+                let _ = stopped.wait_for(|stop| *stop).await;
+            }));
         Ok(Running { http_addr, verifier, drain: config.drain, draining, stop, server })
     }
 }

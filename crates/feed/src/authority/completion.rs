@@ -1,4 +1,4 @@
-//! When a receipt is complete (`protocol.md` 11, 12, 19, 20), and what time alone decides.
+//! When a receipt is complete (`feed-protocol.md` 11, 12, 19, 20), and what time alone decides.
 
 use std::{
     collections::BTreeSet,
@@ -124,7 +124,7 @@ impl Hub {
         }
     }
 
-    /// Counts every interval from here on, as a new start would (`protocol.md` 3).
+    /// Counts every interval from here on, as a new start would (`feed-protocol.md` 3).
     pub(super) fn restart(&mut self, moment: Moment, effects: &mut Vec<Effect>) {
         self.started = moment.boot;
         for session in self.sessions.values_mut() {

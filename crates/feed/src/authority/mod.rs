@@ -1,7 +1,7 @@
 //! The authority's side of the feed: which sessions there are, who has a lease, which receipts are complete.
 //!
 //! [`Hub`] is one state machine for all sessions, without IO. The driver keeps it behind one mutex, which is what makes
-//! a grant and the completion of a receipt happen one after the other (`protocol.md` 13): the floor is raised in the
+//! a grant and the completion of a receipt happen one after the other (`feed-protocol.md` 13): the floor is raised in the
 //! step that finds a receipt complete, before its effect is emitted, and a grant is remembered in the step that makes it,
 //! before it is sent.
 //!

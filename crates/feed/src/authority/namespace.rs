@@ -54,7 +54,7 @@ impl Namespaces {
 pub(super) struct Namespace {
     pub(super) name: NamespaceName,
     pub(super) policies: Policies,
-    /// The greatest revision with a complete receipt; it gates grants and nothing else (`protocol.md` 13).
+    /// The greatest revision with a complete receipt; it gates grants and nothing else (`feed-protocol.md` 13).
     pub(super) floor: Revision,
     /// Everything at or below it was committed more than [`LAG_MAX`] before.
     due: Revision,
@@ -149,7 +149,7 @@ impl Policies {
         self.0.push((revision, freshness.grace()));
     }
 
-    /// The largest grace that was in force at any revision from `from` up to `to` (`protocol.md` 12).
+    /// The largest grace that was in force at any revision from `from` up to `to` (`feed-protocol.md` 12).
     pub(super) fn grace_max(&self, from: Revision, to: Revision) -> Duration {
         let after = self.0.partition_point(|(revision, _)| *revision <= from);
         let until = self.0.partition_point(|(revision, _)| *revision <= to);

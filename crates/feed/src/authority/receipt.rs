@@ -1,4 +1,4 @@
-//! Receipts in the making (`protocol.md` 19).
+//! Receipts in the making (`feed-protocol.md` 19).
 //!
 //! A receipt has one line for the authority and one for each session that could know less than the revocation. A line
 //! is pending until there is evidence. `acked` and `goodbye` are final; `fenced` is not before the receipt is complete:

@@ -16,7 +16,7 @@ const SILENT_AFTER: Duration = Duration::from_nanos(RENEW_EVERY.as_nanos() as u6
 /// A moment that does not come.
 pub(super) const NEVER: BootTime = BootTime::from_nanos(u64::MAX);
 
-/// A session of the registry. Everything but its facts lives in memory only (`protocol.md` 6, 10).
+/// A session of the registry. Everything but its facts lives in memory only (`feed-protocol.md` 6, 10).
 #[derive(Debug, Clone)]
 pub(super) struct Session {
     pub(super) facts: Arc<SessionFacts>,
@@ -36,7 +36,7 @@ pub(super) struct Session {
     pub(super) fence_check: BootTime,
 }
 
-/// A renewal that was refused for lag and waits for the acknowledgement that cures it (`protocol.md` 13).
+/// A renewal that was refused for lag and waits for the acknowledgement that cures it (`feed-protocol.md` 13).
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Waiting {
     pub(super) request: u64,
@@ -66,7 +66,7 @@ impl Session {
         }
     }
 
-    /// Forgets what a new start does not know (`protocol.md` 3).
+    /// Forgets what a new start does not know (`feed-protocol.md` 3).
     pub(super) const fn restart(&mut self) {
         self.acked = None;
         self.granted = None;
@@ -88,7 +88,7 @@ impl Session {
     }
 
     /// The moment from which its silence counts: its last grant, its registration if it never had one, but no earlier
-    /// than the start (`protocol.md` 11).
+    /// than the start (`feed-protocol.md` 11).
     pub(super) fn silent_from(&self, started: BootTime) -> BootTime {
         self.granted.or(self.opened).map_or(started, |at| at.max(started))
     }
@@ -147,7 +147,7 @@ impl Stream {
 pub(super) enum StreamState {
     /// The session's newest.
     Open,
-    /// Its token ended; cut at this moment unless the goodbye comes before (`protocol.md` 9).
+    /// Its token ended; cut at this moment unless the goodbye comes before (`feed-protocol.md` 9).
     Ending { until: BootTime, by: Option<Revision> },
     /// Cut. Only a goodbye still counts from it.
     Cut,

@@ -1,4 +1,4 @@
-//! Streams, acknowledgements, grants and goodbyes (`protocol.md` 6, 7, 9, 13).
+//! Streams, acknowledgements, grants and goodbyes (`feed-protocol.md` 6, 7, 9, 13).
 
 use std::ops::Bound::{Excluded, Included, Unbounded};
 

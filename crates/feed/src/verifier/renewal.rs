@@ -1,4 +1,4 @@
-//! Renewals and what comes of them (`protocol.md` 10 and 14).
+//! Renewals and what comes of them (`feed-protocol.md` 10 and 14).
 //!
 //! The lease's generation is read before a renewal leaves and given back with its grant: whatever voids a lease in
 //! between, in this session or at the release of an answer, makes the replica refuse the grant.

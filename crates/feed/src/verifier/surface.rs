@@ -65,7 +65,7 @@ pub enum Effect {
     },
     /// No watermark request will be answered: all who wait for one, or wanted one, are stale.
     AsksFailed,
-    /// The session is over; go on with its [`Session::successor`].
+    /// The session is over; go on with its `Session::successor`.
     Lost(SessionLost),
     /// Something to log or count.
     Note(Note),

@@ -114,7 +114,8 @@ impl AuthorityHost {
             let name: NamespaceName = name.parse().unwrap();
             let freshness = freshness.parse().unwrap();
             host.graces.insert(name.clone(), freshness);
-            let mut changes = vec![Change::Policy(Policy { prefix: "test".parse().unwrap(), freshness })];
+            let mut changes =
+                vec![Change::Policy(Policy { prefix: "test".parse().unwrap(), freshness, disabled: false })];
             changes.extend((0..12).map(|_| Change::Token(token_entry(bytes_of(rng)))));
             host.store.commit(&name, host.authority_time, changes, None);
         }

@@ -59,7 +59,11 @@ impl Store {
     ) -> Committed {
         let revision = self.head().revision.next(now).unwrap();
         let rows = self.rows.entry(namespace.clone()).or_insert_with(|| Rows {
-            policy: Policy { prefix: "test".parse().unwrap(), freshness: jeton_types::Freshness::Strict },
+            policy: Policy {
+                prefix: "test".parse().unwrap(),
+                freshness: jeton_types::Freshness::Strict,
+                disabled: false,
+            },
             last: Revision::ZERO,
             tokens: BTreeMap::new(),
         });
@@ -199,6 +203,7 @@ pub(crate) fn token_entry(bytes: [u8; 16]) -> TokenEntry {
         subject: None,
         scopes: ScopeSet::default(),
         expires_at: None,
+        disabled: false,
         ended: None,
     }
 }

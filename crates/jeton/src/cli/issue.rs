@@ -3,7 +3,7 @@
 use jeton_api::credential::{IssueRequest, IssuedView};
 use jeton_types::{Labels, ScopeSet};
 
-use super::client;
+use super::{client, idempotency_key};
 use crate::{
     args::IssueArgs,
     exit::{Exit, Failure, Outcome},
@@ -21,7 +21,8 @@ pub async fn run(args: IssueArgs, json: bool) -> Outcome {
     };
     let client = client(&args.connection)?;
     let place = output::SecretOut::prepare(args.out.as_deref())?;
-    let issued: IssuedView = client.post(&format!("/v1/namespaces/{namespace}/credentials"), &request).await?;
+    let issued: IssuedView =
+        client.post_once(&format!("/v1/namespaces/{namespace}/credentials"), &request, &idempotency_key()).await?;
     place.hand_out(&issued, &issued.token, json)?;
     if let Some(out) = &args.out {
         output::note(&format!("wrote {} to {}", issued.token.hint, out.display()));

@@ -1,7 +1,10 @@
 //! The operator's commands: each asks the authority and prints what it says.
 
+pub mod audit;
+pub mod burn;
 pub mod completions;
 pub mod credential;
+pub mod doctor;
 pub mod issue;
 pub mod keys;
 pub mod namespace;
@@ -11,6 +14,7 @@ pub mod rotate;
 pub mod token;
 pub mod verifiers;
 pub mod verify;
+pub mod watch;
 
 use std::path::{Path, PathBuf};
 
@@ -113,6 +117,15 @@ pub async fn credential(client: &ApiClient, wanted: &CredentialRef) -> Result<Cr
             })
         }
     }
+}
+
+/// A key for one mutation: 128 random bits, so that nobody else comes upon it.
+pub fn idempotency_key() -> String {
+    use jeton_types::Entropy as _;
+
+    let mut bytes = [0; 16];
+    jeton_host::clock::OsEntropy.fill(&mut bytes);
+    format!("cli-{:032x}", u128::from_be_bytes(bytes))
 }
 
 /// All pages of a list, one after the other.

@@ -1,11 +1,13 @@
 //! `jeton namespace`.
 
-use jeton_api::namespace::{NamespaceCreateRequest, NamespaceView};
+use std::time::Instant;
+
+use jeton_api::namespace::{NamespaceChangedView, NamespaceCreateRequest, NamespacePatch, NamespaceView};
 use jeton_types::{Freshness, Span};
 
-use super::{client, pages};
+use super::{client, pages, revoke};
 use crate::{
-    args::{NamespaceCommand, NamespaceCreateArgs},
+    args::{NamespaceCommand, NamespaceCreateArgs, NamespaceEndArgs},
     exit::{Exit, Outcome},
     output,
 };
@@ -43,7 +45,36 @@ pub async fn run(command: NamespaceCommand, json: bool) -> Outcome {
             }
             Ok(Exit::Done)
         }
+        NamespaceCommand::Disable(args) => switch(args, true, json).await,
+        NamespaceCommand::Enable(args) => switch(args, false, json).await,
     }
+}
+
+async fn switch(args: NamespaceEndArgs, disabled: bool, json: bool) -> Outcome {
+    let started = Instant::now();
+    let client = client(&args.connection)?;
+    let patch = NamespacePatch {
+        disabled,
+        reason: args.ending.reason.clone(),
+        wait: revoke::how(&args.ending),
+        timeout_ms: revoke::first_wait(&args.ending),
+    };
+    let mut view: NamespaceChangedView = client.patch(&format!("/v1/namespaces/{}", args.namespace), &patch).await?;
+    let mut exit = Exit::Done;
+    if let Some(revocation) = view.revocation.take() {
+        let (settled, settled_exit) = revoke::settle(&client, revocation, &args.ending, started).await?;
+        exit = settled_exit;
+        view.revocation = Some(settled);
+    }
+    if json {
+        output::document(&view)?;
+        return Ok(exit);
+    }
+    match &view.revocation {
+        Some(revocation) => revoke::print(revocation)?,
+        None => output::line(&format!("{} is enabled at revision {}", args.namespace, view.revision))?,
+    }
+    Ok(exit)
 }
 
 async fn create(args: NamespaceCreateArgs, json: bool) -> Outcome {
@@ -69,6 +100,9 @@ fn print(view: &NamespaceView) -> Result<(), crate::exit::Failure> {
     output::line(&format!("freshness    {}", view.freshness))?;
     output::line(&format!("default ttl  {}", output::or_dash(view.default_ttl.as_ref())))?;
     output::line(&format!("created      {}", view.created_at))?;
+    if let Some(since) = view.disabled_at {
+        output::line(&format!("disabled     {since}: no token of it is good"))?;
+    }
     output::line(&meaning(view))
 }
 

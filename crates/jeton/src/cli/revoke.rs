@@ -2,21 +2,25 @@
 
 use std::{
     collections::BTreeMap,
+    io::IsTerminal as _,
     time::{Duration, Instant},
 };
 
 use jeton_api::{
-    revocation::{LineState, RevocationView, RevokeRequest, SelectorRequest, VerifierLine, Wait},
+    revocation::{
+        Effect, LineState, RevocationView, RevokePreviewView, RevokeRequest, SelectorRequest, TimeoutMs, VerifierLine,
+        Wait,
+    },
     secret::SecretText,
     time::Timestamp,
     token::TokenView,
 };
 use jeton_client::http::ApiClient;
-use jeton_types::{NamespaceName, SessionId, VerifierName};
+use jeton_types::{Labels, NamespaceName, SessionId, VerifierName};
 
-use super::{client, credential, namespace_of_prefix, read_secret};
+use super::{client, credential, idempotency_key, namespace_of_prefix, read_secret};
 use crate::{
-    args::RevokeArgs,
+    args::{EndingArgs, RevokeArgs},
     exit::{Exit, Failure, Outcome},
     output,
 };
@@ -26,59 +30,140 @@ const FIRST_WAIT: Duration = Duration::from_millis(500);
 /// How often a pending receipt is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
+/// So many tokens are ended without a question.
+const UNASKED_MAX: u64 = 100;
+
 pub async fn run(args: RevokeArgs, json: bool) -> Outcome {
     let started = Instant::now();
     let client = client(&args.connection)?;
     let (namespace, selector) = selector(&client, &args).await?;
-    let timeout = args.timeout.duration();
-    let first_wait = FIRST_WAIT.min(timeout);
-    let request = RevokeRequest {
+    let path = format!("/v1/namespaces/{namespace}/revocations");
+    let named = selector.credential.is_some() || selector.token_id.is_some() || selector.secret.is_some();
+    let mut request = RevokeRequest {
         selector,
-        reason: args.reason,
-        wait: if args.wait { Wait::Complete } else { Wait::Committed },
-        timeout_ms: u64::try_from(first_wait.as_millis()).ok().and_then(|millis| millis.try_into().ok()),
+        reason: args.ending.reason.clone(),
+        wait: how(&args.ending),
+        timeout_ms: first_wait(&args.ending),
+        dry_run: true,
     };
-    let mut view: RevocationView = client.post(&format!("/v1/namespaces/{namespace}/revocations"), &request).await?;
-    if args.wait {
-        view = wait(&client, view, started, timeout).await?;
+    if args.dry_run || (!named && !args.yes) {
+        let preview: RevokePreviewView = client.post(&path, &request).await?;
+        if args.dry_run {
+            return show(&preview, &namespace, json);
+        }
+        if preview.count > UNASKED_MAX {
+            confirm(&preview, &namespace)?;
+        }
     }
+    request.dry_run = false;
+    let view: RevocationView = client.post_once(&path, &request, &idempotency_key()).await?;
+    let (view, exit) = settle(&client, view, &args.ending, started).await?;
     if json {
         output::document(&view)?;
     } else {
         print(&view)?;
     }
-    Ok(if args.wait && !view.receipt.is_complete() { Exit::Refused } else { Exit::Done })
+    Ok(exit)
+}
+
+/// What to wait for before the first answer.
+pub fn how(ending: &EndingArgs) -> Wait {
+    if ending.wait { Wait::Complete } else { Wait::Committed }
+}
+
+/// For how long.
+pub fn first_wait(ending: &EndingArgs) -> Option<TimeoutMs> {
+    let wait = FIRST_WAIT.min(ending.timeout.duration());
+    u64::try_from(wait.as_millis()).ok().and_then(|millis| millis.try_into().ok())
+}
+
+/// Waits for the receipt, if that was asked for, and says how it went.
+pub async fn settle(
+    client: &ApiClient,
+    view: RevocationView,
+    ending: &EndingArgs,
+    started: Instant,
+) -> Result<(RevocationView, Exit), Failure> {
+    if !ending.wait {
+        return Ok((view, Exit::Done));
+    }
+    let view = wait(client, view, started, ending.timeout.duration()).await?;
+    let exit = if view.receipt.is_complete() { Exit::Done } else { Exit::Refused };
+    Ok((view, exit))
+}
+
+fn show(preview: &RevokePreviewView, namespace: &NamespaceName, json: bool) -> Outcome {
+    if json {
+        output::document(preview)?;
+        return Ok(Exit::Done);
+    }
+    output::line(&format!("would revoke {} of {namespace}; nothing was revoked", tokens(preview.count)))?;
+    for token in &preview.tokens {
+        output::line(&token.to_string())?;
+    }
+    if preview.tokens_omitted > 0 {
+        output::line(&format!("and {} more", preview.tokens_omitted))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// Asks a person; where there is none, refuses.
+fn confirm(preview: &RevokePreviewView, namespace: &NamespaceName) -> Result<(), Failure> {
+    let what = format!("this ends {} of {namespace}, for good", tokens(preview.count));
+    if !std::io::stdin().is_terminal() {
+        return Err(Failure::usage(format!(
+            "{what}; nothing was revoked: say --yes to do it without being asked, --dry-run to see which"
+        )));
+    }
+    output::note(&format!("{what}. Type `yes` to go on:"));
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer).map_err(|error| Failure::usage(format!("standard input: {error}")))?;
+    if answer.trim() == "yes" { Ok(()) } else { Err(Failure::new(Exit::Refused, "nothing was revoked".to_owned())) }
+}
+
+fn tokens(count: u64) -> String {
+    if count == 1 { "1 token".to_owned() } else { format!("{count} tokens") }
 }
 
 /// What is to end, and in which namespace.
 async fn selector(client: &ApiClient, args: &RevokeArgs) -> Result<(NamespaceName, SelectorRequest), Failure> {
-    let (found, selector) = match (&args.credential, &args.token_id, &args.secret_file) {
-        (Some(wanted), None, None) => {
-            let view = credential(client, wanted).await?;
-            (view.namespace, SelectorRequest::Credential(jeton_types::CredentialRef::Id(view.id)))
-        }
-        (None, Some(token), None) => {
-            let view: TokenView = client.get(&format!("/v1/tokens/{token}")).await?;
-            (view.namespace, SelectorRequest::TokenId(*token))
-        }
-        (None, None, Some(file)) => {
-            let secret = read_secret(file)?;
-            let prefix = jeton_types::token::parse(secret.expose().as_bytes())
-                .map_err(|malformed| {
-                    Failure::new(Exit::Refused, format!("nothing matched: {}: {malformed}", file.display()))
-                })?
-                .prefix
-                .to_owned();
-            (namespace_of_prefix(client, &prefix).await?, SelectorRequest::Secret(SecretText(secret)))
-        }
-        _ => return Err(Failure::usage("name exactly one of CREDENTIAL, --token-id and --secret-file")),
+    let mut selector = SelectorRequest {
+        token_id: args.token_id,
+        subject: args.subject.clone(),
+        labels: Labels::new(args.labels.clone()).map_err(Failure::usage)?,
+        issued_before: args.issued_before.map(|moment| Timestamp(moment.0)),
+        ..SelectorRequest::default()
     };
-    match &args.namespace {
-        Some(namespace) if *namespace != found => Err(Failure::new(
+    let mut found = Vec::new();
+    if let Some(wanted) = &args.credential {
+        let view = credential(client, wanted).await?;
+        selector.credential = Some(jeton_types::CredentialRef::Id(view.id));
+        found.push(view.namespace);
+    }
+    if let Some(token) = args.token_id {
+        let view: TokenView = client.get(&format!("/v1/tokens/{token}")).await?;
+        found.push(view.namespace);
+    }
+    if let Some(file) = &args.secret_file {
+        let secret = read_secret(file)?;
+        let prefix = jeton_types::token::parse(secret.expose().as_bytes())
+            .map_err(|malformed| {
+                Failure::new(Exit::Refused, format!("nothing matched: {}: {malformed}", file.display()))
+            })?
+            .prefix
+            .to_owned();
+        found.push(namespace_of_prefix(client, &prefix).await?);
+        selector.secret = Some(SecretText(secret));
+    }
+    let namespace = args.namespace.clone().or_else(|| found.first().cloned()).ok_or_else(|| {
+        Failure::usage("--subject, --label and --issued-before select within one namespace: add --namespace NS")
+    })?;
+    match found.into_iter().find(|found| *found != namespace) {
+        Some(elsewhere) => Err(Failure::new(
             Exit::Refused,
-            format!("nothing matched: what you named is in {found}, not in {namespace}; nothing was revoked"),
+            format!("nothing matched: what you named is in {elsewhere}, not in {namespace}; nothing was revoked"),
         )),
-        _ => Ok((found, selector)),
+        None => Ok((namespace, selector)),
     }
 }
 
@@ -139,9 +224,17 @@ pub fn describe(line: &VerifierLine) -> String {
     }
 }
 
-fn print(view: &RevocationView) -> Result<(), Failure> {
-    let tokens = if view.count == 1 { "1 token".to_owned() } else { format!("{} tokens", view.count) };
-    output::line(&format!("revoked {tokens} of {} at revision {}: {}", view.namespace, view.revision, view.id))?;
+/// What ended, and who knows.
+pub fn print(view: &RevocationView) -> Result<(), Failure> {
+    let done = match view.effect {
+        Effect::Revoke => format!("revoked {}", tokens(view.count)),
+        Effect::Delete => format!("deleted, with {}", tokens(view.count)),
+        Effect::Disable if view.count == 0 => "disabled all tokens".to_owned(),
+        Effect::Disable => format!("disabled {}", tokens(view.count)),
+        Effect::Narrow => format!("narrowed {}", tokens(view.count)),
+        Effect::Expire => format!("brought forward the expiry of {}", tokens(view.count)),
+    };
+    output::line(&format!("{done} of {} at revision {}: {}", view.namespace, view.revision, view.id))?;
     let receipt = &view.receipt;
     if !receipt.is_complete() {
         let until =
@@ -152,7 +245,11 @@ fn print(view: &RevocationView) -> Result<(), Failure> {
         return output::line(&format!("complete: no verifier serves {}", view.namespace));
     }
     let at = receipt.completed_at.map_or_else(String::new, |at| format!(" at {at}"));
-    output::line(&format!("complete{at}: no verification that starts later accepts it, anywhere"))
+    let what = match view.effect {
+        Effect::Revoke | Effect::Delete | Effect::Disable => "no verification that starts later accepts it, anywhere",
+        Effect::Narrow | Effect::Expire => "every verification that starts later knows it, anywhere",
+    };
+    output::line(&format!("complete{at}: {what}"))
 }
 
 fn waiting(view: &RevocationView) -> String {

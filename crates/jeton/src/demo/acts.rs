@@ -366,10 +366,11 @@ impl Play {
     /// Revokes one token and waits for the complete receipt.
     async fn revoke(&mut self, namespace: &str, token: TokenId) -> Result<RevocationView, Failure> {
         let request = RevokeRequest {
-            selector: SelectorRequest::TokenId(token),
+            selector: SelectorRequest::token_id(token),
             reason: None,
             wait: Wait::Complete,
             timeout_ms: u64::try_from(LONG.as_millis()).ok().and_then(|millis| millis.try_into().ok()),
+            dry_run: false,
         };
         let started = Instant::now();
         let view: RevocationView =

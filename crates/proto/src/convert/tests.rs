@@ -2,7 +2,7 @@ use jeton_feed::{
     message::{Grant, Hello, Refused, ToAuthority, ToVerifier, Welcome},
     record::{Change, EndReason, Head, Policy, Record, TokenEntry},
 };
-use jeton_types::{CredentialId, Digest, Freshness, Scope, ScopeSet, Span, StartId, TokenId};
+use jeton_types::{CredentialId, Digest, Freshness, Prefix, Scope, ScopeSet, Span, StartId, TokenId};
 use proptest::{collection::vec, option, prelude::*};
 use prost::Message;
 
@@ -42,8 +42,8 @@ fn policy() -> impl Strategy<Value = Policy> {
         Just(Freshness::Strict),
         (1_000..=3_600_000_u64).prop_map(|millis| Freshness::Grace(Span::from_millis(millis)))
     ];
-    ("[a-z][a-z0-9]{1,6}(_[a-z0-9]{1,6}){0,2}", freshness)
-        .prop_map(|(prefix, freshness)| Policy { prefix: prefix.parse().unwrap(), freshness })
+    ("[a-z][a-z0-9]{1,6}(_[a-z0-9]{1,6}){0,2}", freshness, any::<bool>())
+        .prop_map(|(prefix, freshness, disabled)| Policy { prefix: prefix.parse().unwrap(), freshness, disabled })
 }
 
 fn scopes() -> impl Strategy<Value = ScopeSet> {
@@ -54,14 +54,15 @@ fn scopes() -> impl Strategy<Value = ScopeSet> {
 fn entry() -> impl Strategy<Value = TokenEntry> {
     let ids = (any::<[u8; 32]>(), any::<[u8; 16]>(), any::<[u8; 16]>());
     let subject = option::of("[!-~]([ -~]{0,30}[!-~])?");
-    (ids, subject, scopes(), option::of(time()), option::of(Just(EndReason::Revoked))).prop_map(
-        |((digest, token, credential), subject, scopes, expires_at, ended)| TokenEntry {
+    (ids, subject, scopes(), option::of(time()), any::<bool>(), option::of(Just(EndReason::Revoked))).prop_map(
+        |((digest, token, credential), subject, scopes, expires_at, disabled, ended)| TokenEntry {
             digest: Digest::from_bytes(digest),
             token: TokenId::from_bytes(token),
             credential: CredentialId::from_bytes(credential),
             subject: subject.map(|text| text.parse().unwrap()),
             scopes,
             expires_at,
+            disabled,
             ended,
         },
     )
@@ -225,7 +226,7 @@ fn what_is_newer_is_an_unknown_change() {
     };
     assert_eq!(Change::try_from(end(6, 1, 1)), Ok(known));
     let unknown = |kind, needs_protocol| Ok(Change::Unknown { kind, needs_protocol });
-    assert_eq!(Change::try_from(end(6, 2, 1)), unknown(6, 2), "a known body that a later protocol gave more meaning");
+    assert_eq!(Change::try_from(end(6, 3, 1)), unknown(6, 3), "a known body that a later protocol gave more meaning");
     assert_eq!(Change::try_from(end(40, 3, 1)), unknown(40, 3), "a kind that does not name the body");
     assert_eq!(Change::try_from(end(6, 1, 99)), unknown(6, 1), "a reason without a name");
     assert_eq!(Change::try_from(wire::Change::default()), unknown(0, 0));
@@ -235,6 +236,28 @@ fn what_is_newer_is_an_unknown_change() {
     let mut bytes = wire::Change { kind: 40, needs_protocol: 3, body: None }.encode_to_vec();
     bytes.extend([0xc2, 0x02, 0x01, 0x00]);
     assert_eq!(Change::try_from(read::<wire::Change>(&bytes)), unknown(40, 3));
+}
+
+/// A verifier of protocol 1 has no idea of `disabled`: it must not take such a change for one that it knows.
+#[test]
+fn what_is_disabled_needs_protocol_2() {
+    let prefix = "acme".parse().unwrap();
+    let policy =
+        |disabled| Change::Policy(Policy { prefix: Prefix::clone(&prefix), freshness: Freshness::Strict, disabled });
+    assert_eq!(wire::Change::from(policy(false)).needs_protocol, 1);
+    assert_eq!(wire::Change::from(policy(true)).needs_protocol, 2);
+    let entry = |disabled| TokenEntry {
+        digest: Digest::from_bytes([1; 32]),
+        token: TokenId::from_bytes([1; 16]),
+        credential: CredentialId::from_bytes([1; 16]),
+        subject: None,
+        scopes: ScopeSet::default(),
+        expires_at: None,
+        disabled,
+        ended: None,
+    };
+    assert_eq!(wire::Change::from(Change::Token(entry(false))).needs_protocol, 1);
+    assert_eq!(wire::Change::from(Change::Token(entry(true))).needs_protocol, 2);
 }
 
 #[test]
@@ -255,7 +278,7 @@ fn what_is_broken_is_refused() {
     assert_eq!(whats(wire::ToVerifier { message: None }), "to verifier");
     let ack = wire::ToAuthority { message: Some(wire::to_authority::Message::Ack(wire::Ack { revision: 1 << 53 })) };
     assert_eq!(ToAuthority::try_from(ack).unwrap_err().to_string(), "bad message: ack: a revision is below 2^53");
-    let policy = wire::Policy { prefix: "acme".into(), grace_ms: 999 };
+    let policy = wire::Policy { prefix: "acme".into(), grace_ms: 999, disabled: false };
     assert_eq!(Policy::try_from(policy).unwrap_err().what, "policy grace");
 
     let good = wire::Hello {

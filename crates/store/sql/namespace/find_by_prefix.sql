@@ -1,1 +1,1 @@
-SELECT name, prefix, freshness, default_ttl_ms, created_at, revision FROM namespace WHERE prefix = ?1
+SELECT name, prefix, freshness, default_ttl_ms, created_at, revision, disabled_at, disabled_by FROM namespace WHERE prefix = ?1

@@ -1,3 +1,3 @@
 SELECT
-    id, namespace, revision, committed_at, actor, reason, count, selector, receipt_completed_at, receipt_evidence, receipt_jws
+    id, namespace, revision, committed_at, actor, reason, count, selector, receipt_completed_at, receipt_evidence, receipt_jws, effect
 FROM revocation WHERE id = ?1

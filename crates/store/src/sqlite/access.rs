@@ -1,5 +1,5 @@
 //! Who may do what, checked inside the mutation's own transaction: a caller that was revoked a moment ago does nothing
-//! any more (`protocol.md` 20).
+//! any more (`feed-protocol.md` 20).
 
 use std::net::IpAddr;
 
@@ -8,7 +8,8 @@ use jeton_lifecycle::{
     role::{self, Grant, Reach, Role},
     token::State,
 };
-use jeton_types::{CredentialId, NamespaceName, ScopeSet, TokenId};
+use jeton_types::{CredentialId, NamespaceName, ScopeSet, TokenId, UnixTime};
+use rusqlite::Connection;
 
 use super::{token, tx::Tx};
 use crate::{
@@ -28,6 +29,11 @@ impl Actor {
     /// The authority itself.
     pub(super) fn system() -> Self {
         Self { token: None, credential: None, address: None, grants: vec![Grant::new(Role::Admin, Reach::All)] }
+    }
+
+    /// Whoever holds a token, for what concerns that token alone.
+    pub(super) const fn holder(token: TokenId, credential: CredentialId, address: Option<IpAddr>) -> Self {
+        Self { token: Some(token), credential: Some(credential), address, grants: Vec::new() }
     }
 
     /// How a row says who did it.
@@ -57,10 +63,18 @@ impl Actor {
 
 /// Reads the caller's token again.
 pub(super) fn access_in_tx(tx: &Tx<'_>, caller: Caller) -> Result<Actor, StoreError> {
+    access_in_view(tx.conn, caller, tx.now())
+}
+
+/// Reads the caller's token in a view that is open, at this authority time.
+pub(super) fn access_in_view(conn: &Connection, caller: Caller, now: UnixTime) -> Result<Actor, StoreError> {
     let Caller::Bearer(Bearer { token: id, digest, address }) = caller else { return Ok(Actor::system()) };
-    let found = token::find_by_digest(tx.conn, &digest)?;
+    let found = token::find_by_digest(conn, &digest)?;
     let (token, credential) = found.ok_or(StoreError::Unauthenticated)?;
-    let good = token.id == id && token.namespace.is_built_in() && token.facts().state(tx.now()) == State::Active;
+    let good = token.id == id
+        && token.namespace.is_built_in()
+        && token.facts().state(now) == State::Active
+        && credential.disabled.is_none();
     if !good {
         return Err(StoreError::Unauthenticated);
     }

@@ -1,7 +1,7 @@
 //! Credentials: issuing and rotating them.
 
 use jeton_feed::record::Change;
-use jeton_lifecycle::{access::Action, issue, role, rotation};
+use jeton_lifecycle::{Refusal, access::Action, issue, role, rotation};
 use jeton_types::{CredentialId, NamespaceName, Secret, Span, TokenId, UnixTime};
 use rusqlite::{Connection, params};
 
@@ -14,7 +14,10 @@ use super::{
 };
 use crate::{
     StoreError,
-    model::{Caller, CredentialRef, CredentialRow, IssueNew, Issued, NamespaceRow, Rotated, TokenRow},
+    model::{
+        Caller, CredentialFilter, CredentialRef, CredentialRow, CredentialState, IssueNew, Issued, NamespaceRow,
+        Rotated, TokenRow,
+    },
 };
 
 pub(super) fn issue(tx: &mut Tx<'_>, caller: Caller, new: IssueNew) -> Result<Issued, StoreError> {
@@ -45,6 +48,8 @@ pub(super) fn issue_as(tx: &mut Tx<'_>, actor: &Actor, new: IssueNew) -> Result<
         ttl,
         created_at: stamp.at,
         revision: stamp.revision,
+        disabled: None,
+        deleted: None,
     };
     insert(tx.conn, &credential)?;
     let (token, secret) = token_mint(tx, &namespace, &credential, stamp, 1, expires_at)?;
@@ -70,7 +75,10 @@ pub(super) fn rotate(
     overlap: Span,
 ) -> Result<Rotated, StoreError> {
     let actor = access_in_tx(tx, caller)?;
-    let credential = find_permitted(tx, &actor, Action::CredentialRotate, credential, None)?;
+    let credential = find_permitted(tx.conn, &actor, Action::CredentialRotate, credential, None)?;
+    if credential.deleted.is_some() {
+        return Err(Refusal::Deleted.into());
+    }
     let namespace = namespace::find(tx.conn, &credential.namespace)?.ok_or(StoreError::NotFound("namespace"))?;
     let mut tokens = token::list(tx.conn, credential.id)?;
     let no_token = || StoreError::Corrupt(format!("{} has no token", credential.id));
@@ -104,7 +112,7 @@ pub(super) fn rotate(
 
 /// The credential, if it is there, within the namespace that is asked for if any is, and the actor may do this to it.
 pub(super) fn find_permitted(
-    tx: &Tx<'_>,
+    conn: &Connection,
     actor: &Actor,
     action: Action,
     credential: &CredentialRef,
@@ -117,7 +125,7 @@ pub(super) fn find_permitted(
         // Before the look, so that whoever may not ask does not learn what is there.
         let _authorized = actor.permit(action, namespace)?;
     }
-    let found = find(tx.conn, credential)?.ok_or(MISSING)?;
+    let found = find(conn, credential)?.ok_or(MISSING)?;
     if within.is_some_and(|namespace| *namespace != found.namespace) {
         return Err(MISSING);
     }
@@ -137,15 +145,25 @@ pub(super) fn find(conn: &Connection, credential: &CredentialRef) -> Result<Opti
 pub(super) fn list(
     conn: &Connection,
     namespace: &NamespaceName,
+    filter: &CredentialFilter,
     after: Option<CredentialId>,
     limit: usize,
 ) -> Result<Vec<CredentialRow>, StoreError> {
     let after: &[u8] = after.as_ref().map_or(&[], |id| id.as_bytes());
-    let params = params![namespace.as_str(), after, row::int(limit as u64)];
+    let label = filter.label.as_ref();
+    let params = params![
+        namespace.as_str(),
+        after,
+        row::int(limit as u64),
+        filter.subject.as_ref().map(|subject| subject.as_str()),
+        label.map(|label| &*label.key),
+        label.map(|label| &*label.value),
+        filter.state.map(CredentialState::as_str)
+    ];
     Ok(row::all(conn, sql!("credential/list"), params, row::credential_row)?)
 }
 
-fn token_mint(
+pub(super) fn token_mint(
     tx: &Tx<'_>,
     namespace: &NamespaceRow,
     credential: &CredentialRow,
@@ -170,7 +188,7 @@ fn token_mint(
     Ok((token, minted.text))
 }
 
-fn insert(conn: &Connection, credential: &CredentialRow) -> Result<(), StoreError> {
+pub(super) fn insert(conn: &Connection, credential: &CredentialRow) -> Result<(), StoreError> {
     row::run(
         conn,
         sql!("credential/insert"),

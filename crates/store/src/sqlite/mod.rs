@@ -1,13 +1,17 @@
 //! The embedded store: one SQLite file with a write-ahead log in the data folder.
 
 mod access;
+mod change;
 mod credential;
+mod ending;
 mod namespace;
+mod once;
 mod open;
 mod readers;
 mod record_code;
 mod revocation;
 mod row;
+mod select;
 mod session;
 mod snapshot;
 mod start;
@@ -15,6 +19,7 @@ mod start;
 mod tests;
 mod time;
 mod token;
+mod trail;
 mod tx;
 mod writer;
 
@@ -28,6 +33,7 @@ use std::{
 };
 
 use jeton_feed::record::{Head, Record};
+use jeton_lifecycle::audit;
 use jeton_types::{
     Clock, CredentialId, Digest, Entropy, NamespaceName, Revision, RevocationId, Secret, SessionId, Span, StartId,
     TokenId, UnixTime,
@@ -43,9 +49,12 @@ use self::{
 };
 use crate::{
     CommitLog, Health, Store, StoreError,
+    idempotency::{Claim, Keep},
     model::{
-        Caller, CredentialRef, CredentialRow, IssueNew, Issued, NamespaceNew, NamespaceRow, PolicyRow, RevocationRow,
-        RevokeNew, Revoked, Rotated, SessionEndKind, SessionRow, SnapshotItem, StartRow, StoredReceipt, TokenRow,
+        Burn, Caller, CredentialDelete, CredentialFilter, CredentialPatch, CredentialRef, CredentialRow, IssueNew,
+        Issued, NamespaceNew, NamespacePatch, NamespaceRow, Patched, PolicyRow, RevocationRow, RevokeNew,
+        RevokePreview, Revoked, RootReplaced, Rotated, SessionEndKind, SessionRow, SnapshotItem, StartRow,
+        StoredReceipt, TokenRow,
     },
 };
 
@@ -82,6 +91,7 @@ impl fmt::Debug for OpenConfig {
 #[derive(Debug, Clone)]
 pub struct Sqlite {
     inner: Arc<Inner>,
+    claim: Option<Arc<Claim>>,
 }
 
 struct Inner {
@@ -131,7 +141,7 @@ impl Sqlite {
             .spawn()
             .map_err(|error| StoreError::Unavailable(format!("cannot start the writer's thread: {error}")))?;
         let inner = Inner { time, commit_log, health, readers, queue: Some(queue), writer: Some(thread) };
-        Ok(Self { inner: Arc::new(inner) })
+        Ok(Self { inner: Arc::new(inner), claim: None })
     }
 
     async fn write<T: Send + 'static>(
@@ -143,6 +153,16 @@ impl Sqlite {
         queue.send(job).await.map_err(|_| self.stopped())?;
         // A writer that dies with the mutation in hand leaves it open whether it was committed.
         answer.await.unwrap_or(Err(StoreError::Unknown))
+    }
+
+    /// A mutation on behalf of a caller, once if a key is claimed.
+    async fn write_once<T: Keep + Send + 'static>(
+        &self,
+        caller: Caller,
+        work: impl FnOnce(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let claim = self.claim.clone();
+        self.write(move |tx| once::once(tx, caller, claim.as_deref(), work)).await
     }
 
     fn stopped(&self) -> StoreError {
@@ -179,6 +199,10 @@ impl fmt::Debug for Inner {
 }
 
 impl Store for Sqlite {
+    fn claimed(&self, claim: Claim) -> Self {
+        Self { inner: Arc::clone(&self.inner), claim: Some(Arc::new(claim)) }
+    }
+
     fn commit_log(&self) -> &Arc<CommitLog> {
         &self.inner.commit_log
     }
@@ -202,12 +226,55 @@ impl Store for Sqlite {
         self.write(move |tx| start::root_ensure(tx, write)).await
     }
 
+    async fn root_replace(
+        &self,
+        write: impl FnOnce(&Secret<String>) -> io::Result<()> + Send + 'static,
+    ) -> Result<RootReplaced, StoreError> {
+        self.write(move |tx| start::root_replace(tx, write)).await
+    }
+
     async fn namespace_create(&self, caller: Caller, new: NamespaceNew) -> Result<NamespaceRow, StoreError> {
-        self.write(move |tx| namespace::create(tx, caller, new)).await
+        self.write_once(caller, move |tx| namespace::create(tx, caller, new)).await
+    }
+
+    async fn namespace_patch(
+        &self,
+        caller: Caller,
+        namespace: NamespaceName,
+        patch: NamespacePatch,
+    ) -> Result<Patched<NamespaceRow>, StoreError> {
+        self.write_once(caller, move |tx| change::namespace_patch(tx, caller, &namespace, patch)).await
+    }
+
+    async fn credential_patch(
+        &self,
+        caller: Caller,
+        credential: CredentialId,
+        patch: CredentialPatch,
+    ) -> Result<Patched<CredentialRow>, StoreError> {
+        self.write_once(caller, move |tx| change::credential_patch(tx, caller, credential, patch)).await
+    }
+
+    async fn credential_delete(
+        &self,
+        caller: Caller,
+        credential: CredentialId,
+        delete: CredentialDelete,
+    ) -> Result<Patched<CredentialRow>, StoreError> {
+        self.write_once(caller, move |tx| change::credential_delete(tx, caller, credential, delete)).await
+    }
+
+    async fn token_burn(&self, burn: Burn) -> Result<Option<Revoked>, StoreError> {
+        self.write(move |tx| revocation::burn(tx, &burn)).await
+    }
+
+    async fn revocation_preview(&self, caller: Caller, new: RevokeNew) -> Result<RevokePreview, StoreError> {
+        let now = self.inner.time.now();
+        self.read(move |conn| revocation::preview(conn, caller, now, &new)).await
     }
 
     async fn credential_issue(&self, caller: Caller, new: IssueNew) -> Result<Issued, StoreError> {
-        self.write(move |tx| credential::issue(tx, caller, new)).await
+        self.write_once(caller, move |tx| credential::issue(tx, caller, new)).await
     }
 
     async fn credential_rotate(
@@ -216,11 +283,11 @@ impl Store for Sqlite {
         credential: CredentialRef,
         overlap: Span,
     ) -> Result<Rotated, StoreError> {
-        self.write(move |tx| credential::rotate(tx, caller, &credential, overlap)).await
+        self.write_once(caller, move |tx| credential::rotate(tx, caller, &credential, overlap)).await
     }
 
     async fn revocation_create(&self, caller: Caller, new: RevokeNew) -> Result<Revoked, StoreError> {
-        self.write(move |tx| revocation::create(tx, caller, new)).await
+        self.write_once(caller, move |tx| revocation::create(tx, caller, new)).await
     }
 
     async fn receipt_store(
@@ -258,10 +325,11 @@ impl Store for Sqlite {
     async fn credentials(
         &self,
         namespace: NamespaceName,
+        filter: CredentialFilter,
         after: Option<CredentialId>,
         limit: usize,
     ) -> Result<Vec<CredentialRow>, StoreError> {
-        self.read(move |conn| credential::list(conn, &namespace, after, limit)).await
+        self.read(move |conn| credential::list(conn, &namespace, &filter, after, limit)).await
     }
 
     async fn tokens(&self, credential: CredentialId) -> Result<Vec<TokenRow>, StoreError> {
@@ -318,6 +386,19 @@ impl Store for Sqlite {
 
     async fn records(&self, after: Revision, upto: Revision, limit: usize) -> Result<Vec<Record>, StoreError> {
         self.read(move |conn| record_code::list(conn, after, upto, limit)).await
+    }
+
+    async fn audit_list(
+        &self,
+        namespace: Option<NamespaceName>,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<audit::Link>, StoreError> {
+        self.read(move |conn| trail::list(conn, namespace.as_ref(), after, limit)).await
+    }
+
+    async fn audit_head(&self) -> Result<audit::Head, StoreError> {
+        self.read(trail::head).await
     }
 
     async fn snapshot(

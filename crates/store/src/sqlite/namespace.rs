@@ -1,6 +1,6 @@
 //! Namespaces, their policies, and the marks that are kept with them.
 
-use jeton_feed::record::{Change, Policy};
+use jeton_feed::record::Change;
 use jeton_lifecycle::{access::Action, issue};
 use jeton_types::{NamespaceName, Prefix};
 use rusqlite::{Connection, params};
@@ -61,8 +61,11 @@ pub(super) fn insert(tx: &Tx<'_>, new: NamespaceNew, stamp: Stamp) -> Result<(Na
         ],
     )?;
     row::run(tx.conn, sql!("policy/insert"), params![revision, name.as_str(), freshness.to_string()])?;
-    let change = Change::Policy(Policy { prefix: prefix.clone(), freshness });
-    Ok((NamespaceRow { name, prefix, freshness, default_ttl, created_at: stamp.at, revision: stamp.revision }, change))
+    let created_at = stamp.at;
+    let revision = stamp.revision;
+    let row = NamespaceRow { name, prefix, freshness, default_ttl, created_at, revision, disabled: None };
+    let change = Change::Policy(row.policy());
+    Ok((row, change))
 }
 
 pub(super) fn find(conn: &Connection, name: &NamespaceName) -> Result<Option<NamespaceRow>, StoreError> {

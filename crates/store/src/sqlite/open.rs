@@ -6,7 +6,10 @@ use jeton_feed::record::Head;
 use jeton_types::{Hash32, Revision, StartId, UnixTime};
 use rusqlite::{Connection, OpenFlags, TransactionBehavior, config::DbConfig};
 
-use super::row::{self, sql};
+use super::{
+    row::{self, sql},
+    trail,
+};
 use crate::StoreError;
 
 /// The file in the data folder.
@@ -16,7 +19,12 @@ const APPLICATION_ID: i32 = 0x4a45_544e;
 /// Up to 3.51.2 resetting the log could corrupt a database.
 const SQLITE_OLDEST: i32 = 3_051_003;
 /// In order; the place of each is the `user_version` before it.
-const MIGRATIONS: &[&str] = &[sql!("migrations/0001_initial")];
+const MIGRATIONS: &[&str] = &[
+    sql!("migrations/0001_initial"),
+    sql!("migrations/0002_ends"),
+    sql!("migrations/0003_audit_chain"),
+    sql!("migrations/0004_idempotency"),
+];
 const STATEMENTS_CACHED: usize = 96;
 
 /// Opens, checks and migrates; the connection is the writer's.
@@ -105,7 +113,8 @@ fn adopt(conn: &mut Connection, path: &Path) -> Result<(), StoreError> {
         )));
     }
     configure(conn)?;
-    migrate(conn, version)
+    migrate(conn, version)?;
+    trail::chain_begin(conn)
 }
 
 fn configure(conn: &Connection) -> Result<(), StoreError> {
@@ -115,6 +124,8 @@ fn configure(conn: &Connection) -> Result<(), StoreError> {
     }
     conn.pragma_update(None, "synchronous", "FULL")?;
     conn.pragma_update(None, "foreign_keys", true)?;
+    // What is shredded is overwritten, and does not wait in a free page.
+    conn.pragma_update(None, "secure_delete", true)?;
     // The writer cuts the log itself: SQLite's own way to do it hides a failed sync.
     conn.pragma_update(None, "wal_autocheckpoint", 0)?;
     close_plainly(conn)
@@ -123,10 +134,26 @@ fn configure(conn: &Connection) -> Result<(), StoreError> {
 fn migrate(conn: &mut Connection, from: usize) -> Result<(), StoreError> {
     for (version, migration) in MIGRATIONS.iter().enumerate().skip(from) {
         let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        tx.execute_batch(migration)?;
+        apply(&tx, migration)?;
         tx.pragma_update(None, "application_id", APPLICATION_ID)?;
         tx.pragma_update(None, "user_version", row::int(version as u64 + 1))?;
         tx.commit()?;
+    }
+    Ok(())
+}
+
+/// Statement by statement; each ends a line. SQLite has no `ADD COLUMN IF NOT EXISTS`, so here is one.
+fn apply(conn: &Connection, migration: &str) -> Result<(), StoreError> {
+    for statement in migration.split_inclusive(";\n") {
+        let code =
+            statement.lines().find(|line| !line.trim().is_empty() && !line.starts_with("--")).unwrap_or_default();
+        let words: Vec<&str> = code.split_whitespace().collect();
+        if let ["ALTER", "TABLE", table, "ADD", "COLUMN", column, ..] = *words.as_slice()
+            && row::one(conn, sql!("schema/column_find"), [table, column], |_| Ok(()))?.is_some()
+        {
+            continue;
+        }
+        conn.execute_batch(statement)?;
     }
     Ok(())
 }
@@ -149,5 +176,5 @@ fn check(conn: &Connection) -> Result<(), StoreError> {
             head.revision
         )));
     }
-    Ok(())
+    trail::check(conn)
 }

@@ -21,6 +21,8 @@ enum Stored {
     Policy {
         prefix: Prefix,
         freshness: Freshness,
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        disabled: bool,
     },
     Token {
         digest: HexDigest,
@@ -31,6 +33,8 @@ enum Stored {
         scopes: ScopeSet,
         #[serde(skip_serializing_if = "Option::is_none")]
         expires_at: Option<UnixTime>,
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        disabled: bool,
         #[serde(skip_serializing_if = "Option::is_none")]
         ended: Option<StoredReason>,
     },
@@ -123,8 +127,8 @@ fn record(row: &Row<'_>) -> Result<Record, StoreError> {
 impl Stored {
     fn of(change: &Change) -> Result<Self, StoreError> {
         Ok(match change {
-            Change::Policy(Policy { prefix, freshness }) => {
-                Self::Policy { prefix: prefix.clone(), freshness: *freshness }
+            Change::Policy(Policy { prefix, freshness, disabled }) => {
+                Self::Policy { prefix: prefix.clone(), freshness: *freshness, disabled: *disabled }
             }
             Change::Token(entry) => Self::Token {
                 digest: HexDigest(entry.digest),
@@ -133,6 +137,7 @@ impl Stored {
                 subject: entry.subject.clone(),
                 scopes: entry.scopes.clone(),
                 expires_at: entry.expires_at,
+                disabled: entry.disabled,
                 ended: entry.ended.map(StoredReason::of),
             },
             Change::Deadline { digest, token, expires_at } => {
@@ -150,8 +155,8 @@ impl Stored {
 
     fn into_change(self) -> Change {
         match self {
-            Self::Policy { prefix, freshness } => Change::Policy(Policy { prefix, freshness }),
-            Self::Token { digest, token, credential, subject, scopes, expires_at, ended } => {
+            Self::Policy { prefix, freshness, disabled } => Change::Policy(Policy { prefix, freshness, disabled }),
+            Self::Token { digest, token, credential, subject, scopes, expires_at, disabled, ended } => {
                 Change::Token(TokenEntry {
                     digest: digest.0,
                     token,
@@ -159,6 +164,7 @@ impl Stored {
                     subject,
                     scopes,
                     expires_at,
+                    disabled,
                     ended: ended.map(StoredReason::into_reason),
                 })
             }

@@ -1,76 +1,110 @@
-//! Revocations: the one way by which tokens end, and the receipts of it.
+//! Revocations: what they end, and the receipts of all that ends.
 
-use jeton_feed::record::{Change, EndReason};
-use jeton_lifecycle::{access::Action, revocation};
+use jeton_feed::record::Change;
+use jeton_lifecycle::Effect;
 use jeton_types::{RevocationId, TokenId, limits::REVOKE_TOKENS_MAX};
 use rusqlite::{Connection, params};
-use serde_json::json;
 
 use super::{
-    access::{Actor, access_in_tx},
-    credential, namespace,
-    row::{self, end_reason_value, sql, time_value},
+    access::{Actor, access_in_tx, access_in_view},
+    ending::{self, Ending, REASON},
+    namespace,
+    row::{self, sql, time_value},
+    select::{Selected, select},
     token,
-    tx::{Entry, Tx},
+    tx::Tx,
 };
 use crate::{
     StoreError,
-    model::{
-        Caller, CredentialRef, CredentialRow, RevocationRow, RevokeNew, Revoked, Selector, StoredReceipt, TokenRow,
-    },
+    model::{Burn, Caller, RevocationRow, RevokeNew, RevokePreview, Revoked, Selector, StoredReceipt},
 };
+
+/// Tokens that a preview lists.
+const PREVIEW_MAX: usize = 100;
 
 pub(super) fn create(tx: &mut Tx<'_>, caller: Caller, new: RevokeNew) -> Result<Revoked, StoreError> {
     let actor = access_in_tx(tx, caller)?;
-    let (credential, tokens) = select(tx, &actor, &new)?;
-    let facts: Vec<_> = tokens.iter().map(TokenRow::facts).collect();
-    let ends = revocation::ends(&facts);
-    if ends.is_empty() {
-        return earlier(tx, &tokens);
+    let selected = select(tx.conn, &actor, &new)?;
+    revoke(tx, &actor, selected, new.reason, "revocation.create")
+}
+
+/// What a revocation would end. Asks for the same rights, and changes nothing.
+pub(super) fn preview(
+    conn: &Connection,
+    caller: Caller,
+    now: jeton_types::UnixTime,
+    new: &RevokeNew,
+) -> Result<RevokePreview, StoreError> {
+    let view = conn.unchecked_transaction()?;
+    let actor = access_in_view(&view, caller, now)?;
+    let Selected { tokens, count, .. } = select(&view, &actor, new)?;
+    let tokens = tokens.into_iter().take(PREVIEW_MAX).map(|(id, _)| id).collect();
+    Ok(RevokePreview { count: count as u64, tokens })
+}
+
+/// Ends the token whose secret somebody holds. Holding it is the right to, so the token itself is the actor.
+pub(super) fn burn(tx: &mut Tx<'_>, burn: &Burn) -> Result<Option<Revoked>, StoreError> {
+    let Some(home) = namespace::find_by_prefix(tx.conn, &burn.prefix)? else { return Ok(None) };
+    let found = token::find_by_digest(tx.conn, &burn.digest)?.filter(|(token, _)| token.namespace == home.name);
+    let Some((token, credential)) = found else { return Ok(None) };
+    let actor = Actor::holder(token.id, credential.id, burn.address);
+    let new = RevokeNew {
+        namespace: Some(home.name),
+        selector: Selector::secret(burn.digest, burn.prefix.clone()),
+        reason: burn.reason.clone(),
+    };
+    // The rights that `select` asks for are those of whoever names a thing; this one holds it.
+    let selected = select(tx.conn, &Actor::system(), &new)?;
+    revoke(tx, &actor, selected, new.reason, "token.burn").map(Some)
+}
+
+fn revoke(
+    tx: &mut Tx<'_>,
+    actor: &Actor,
+    selected: Selected,
+    reason: Option<String>,
+    action: &'static str,
+) -> Result<Revoked, StoreError> {
+    if selected.count > REVOKE_TOKENS_MAX {
+        return Err(StoreError::TooMany { count: selected.count });
     }
-    if ends.len() > REVOKE_TOKENS_MAX {
-        return Err(StoreError::TooMany { count: ends.len() });
+    if selected.tokens.is_empty() {
+        return earlier(tx.conn, selected.earlier.ok_or(StoreError::NothingMatched)?);
     }
     let stamp = tx.stamp()?;
-    let reason = EndReason::Revoked;
-    let revocation = RevocationRow {
-        id: RevocationId::new(stamp.at, tx.random()),
-        namespace: credential.namespace.clone(),
-        revision: stamp.revision,
-        committed_at: stamp.at,
-        actor: actor.name(),
-        reason: new.reason,
-        count: ends.len() as u64,
-        selector: selector_text(&new.selector, &credential, &ends),
-        receipt: None,
-    };
-    insert(tx.conn, &revocation)?;
-    let mut changes = Vec::with_capacity(ends.len());
-    for token in tokens.iter().filter(|token| token.ended.is_none()) {
-        row::run(
-            tx.conn,
-            sql!("token/end"),
-            params![token.id.as_bytes(), end_reason_value(reason), time_value(stamp.at), revocation.id.as_bytes()],
-        )?;
-        changes.push(Change::End { digest: token.digest, token: token.id, reason });
-    }
-    tx.publish(
+    let changes = selected.tokens.iter().map(|(token, digest)| ends(*token, *digest)).collect();
+    let revocation = ending::end(
+        tx,
         stamp,
-        Entry {
-            actor: &actor,
-            action: "revocation.create",
-            namespace: &revocation.namespace,
-            object: revocation.id.to_string(),
-            reason: revocation.reason.as_deref(),
+        Ending {
+            actor,
+            effect: Effect::Revoke,
+            action,
+            namespace: &selected.namespace,
+            object: None,
+            reason,
+            selector: selected.text,
+            count: selected.count as u64,
             changes,
-            revocation: Some(revocation.id),
         },
     )?;
-    Ok(Revoked { revocation, tokens: ends, fresh: true })
+    Ok(Revoked { revocation, tokens: selected.tokens.into_iter().map(|(id, _)| id).collect(), fresh: true })
+}
+
+/// The change that ends a token.
+pub(super) const fn ends(token: TokenId, digest: jeton_types::Digest) -> Change {
+    Change::End { digest, token, reason: REASON }
+}
+
+/// What had ended already, as the revocation did that ended it.
+fn earlier(conn: &Connection, id: RevocationId) -> Result<Revoked, StoreError> {
+    let revocation = must_find(conn, id)?;
+    let tokens = row::all(conn, sql!("revocation/token_list"), [id.as_bytes()], |found| row::token_id(found, 0))?;
+    Ok(Revoked { revocation, tokens, fresh: false })
 }
 
 /// Keeps a receipt, unless there is one: a complete receipt is never retracted. Raises the namespace's floor in the same
-/// transaction (`protocol.md` 13).
+/// transaction (`feed-protocol.md` 13).
 pub(super) fn receipt_store(
     tx: &Tx<'_>,
     id: RevocationId,
@@ -94,6 +128,11 @@ pub(super) fn find(conn: &Connection, id: RevocationId) -> Result<Option<Revocat
     Ok(row::one(conn, sql!("revocation/find"), [id.as_bytes()], row::revocation_row)?)
 }
 
+/// One that another row names.
+pub(super) fn must_find(conn: &Connection, id: RevocationId) -> Result<RevocationRow, StoreError> {
+    find(conn, id)?.ok_or_else(|| StoreError::Corrupt(format!("{id} is missing")))
+}
+
 pub(super) fn find_by_token(conn: &Connection, token: TokenId) -> Result<Option<RevocationRow>, StoreError> {
     Ok(row::one(conn, sql!("revocation/find_by_token"), [token.as_bytes()], row::revocation_row)?)
 }
@@ -105,88 +144,4 @@ pub(super) fn list(
 ) -> Result<Vec<RevocationRow>, StoreError> {
     let after: &[u8] = after.as_ref().map_or(&[], |id| id.as_bytes());
     Ok(row::all(conn, sql!("revocation/list"), params![after, row::int(limit as u64)], row::revocation_row)?)
-}
-
-/// What is selected, if the actor may end it: tokens of one credential, so of one namespace.
-fn select(tx: &Tx<'_>, actor: &Actor, new: &RevokeNew) -> Result<(CredentialRow, Vec<TokenRow>), StoreError> {
-    let within = new.namespace.as_ref();
-    if let Some(namespace) = within
-        && !namespace.is_built_in()
-    {
-        let _authorized = actor.permit(Action::Revoke, namespace)?;
-        namespace::find(tx.conn, namespace)?.ok_or(StoreError::NotFound("namespace"))?;
-    }
-    // A token outside of the namespace that is asked for is as good as none, before anything is said of rights.
-    let inside = |token: &TokenRow| within.is_none_or(|namespace| *namespace == token.namespace);
-    let (of, token) = match &new.selector {
-        Selector::Credential(named) => (named.clone(), None),
-        Selector::Token(id) => {
-            let token = token::find(tx.conn, *id)?.filter(inside).ok_or(StoreError::NotFound("token"))?;
-            (CredentialRef::Id(token.credential), Some(token))
-        }
-        Selector::Secret { digest, prefix } => {
-            // The digest covers the body alone; a text with another namespace's prefix is not this token.
-            let home = namespace::find_by_prefix(tx.conn, prefix)?.ok_or(StoreError::NothingMatched)?;
-            let (token, _) = token::find_by_digest(tx.conn, digest)?
-                .filter(|(token, _)| token.namespace == home.name && inside(token))
-                .ok_or(StoreError::NothingMatched)?;
-            (CredentialRef::Id(token.credential), Some(token))
-        }
-    };
-    let credential = credential::find_permitted(tx, actor, Action::Revoke, &of, within)?;
-    let tokens = match token {
-        Some(token) => vec![token],
-        None => token::list(tx.conn, credential.id)?,
-    };
-    if tokens.is_empty() {
-        return Err(StoreError::NothingMatched);
-    }
-    Ok((credential, tokens))
-}
-
-/// The latest of the revocations that ended these tokens.
-fn earlier(tx: &Tx<'_>, tokens: &[TokenRow]) -> Result<Revoked, StoreError> {
-    let mut latest: Option<RevocationRow> = None;
-    for ended in tokens.iter().filter_map(|token| token.ended) {
-        if latest.as_ref().is_some_and(|found| found.id == ended.revocation) {
-            continue;
-        }
-        let found = find(tx.conn, ended.revocation)?
-            .ok_or_else(|| StoreError::Corrupt(format!("{} is missing", ended.revocation)))?;
-        if latest.as_ref().is_none_or(|known| known.revision < found.revision) {
-            latest = Some(found);
-        }
-    }
-    let revocation = latest.ok_or(StoreError::NothingMatched)?;
-    let tokens =
-        row::all(tx.conn, sql!("revocation/token_list"), [revocation.id.as_bytes()], |found| row::token_id(found, 0))?;
-    Ok(Revoked { revocation, tokens, fresh: false })
-}
-
-/// What was selected, in a form that may be shown: a secret is told by the token that it was of.
-fn selector_text(selector: &Selector, credential: &CredentialRow, ends: &[TokenId]) -> String {
-    match selector {
-        Selector::Credential(_) => json!({ "credential": credential.id }),
-        Selector::Token(id) => json!({ "token_id": id }),
-        Selector::Secret { .. } => json!({ "secret_of": ends.first() }),
-    }
-    .to_string()
-}
-
-fn insert(conn: &Connection, revocation: &RevocationRow) -> Result<(), StoreError> {
-    row::run(
-        conn,
-        sql!("revocation/insert"),
-        params![
-            revocation.id.as_bytes(),
-            revocation.namespace.as_str(),
-            row::int(revocation.revision.get()),
-            time_value(revocation.committed_at),
-            revocation.actor,
-            revocation.reason,
-            row::int(revocation.count),
-            revocation.selector
-        ],
-    )?;
-    Ok(())
 }

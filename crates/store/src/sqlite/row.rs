@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use jeton_feed::record::EndReason;
+use jeton_lifecycle::Effect;
 use jeton_types::{
     CredentialId, Digest, Freshness, Hash32, Label, NamespaceName, Revision, RevocationId, ScopeSet, SessionId, Span,
     StartId, TokenId, UnixTime,
@@ -16,7 +17,7 @@ use crate::{
     StoreError,
     model::{
         CredentialRow, Ended, Labels, NamespaceRow, PolicyRow, RevocationRow, SessionEndKind, SessionRow,
-        StoredReceipt, TokenRow,
+        StoredReceipt, SwitchedOff, TokenRow,
     },
 };
 
@@ -142,14 +143,14 @@ fn bytes<T>(row: &Row<'_>, column: usize, make: impl FnOnce(&[u8]) -> Option<T>)
     make(row.get_ref(column)?.as_blob()?).ok_or_else(|| wrong_form(column))
 }
 
-fn bytes_opt<T>(row: &Row<'_>, column: usize, make: impl FnOnce(&[u8]) -> Option<T>) -> Found<Option<T>> {
+pub(super) fn bytes_opt<T>(row: &Row<'_>, column: usize, make: impl FnOnce(&[u8]) -> Option<T>) -> Found<Option<T>> {
     match row.get_ref(column)?.as_blob_or_null()? {
         None => Ok(None),
         Some(found) => make(found).map(Some).ok_or_else(|| wrong_form(column)),
     }
 }
 
-fn number(row: &Row<'_>, column: usize) -> Found<u64> {
+pub(super) fn number(row: &Row<'_>, column: usize) -> Found<u64> {
     let value: i64 = row.get(column)?;
     u64::try_from(value).map_err(|_| FromSqlError::OutOfRange(value).into())
 }
@@ -199,6 +200,10 @@ pub(super) fn credential_id(row: &Row<'_>, column: usize) -> Found<CredentialId>
     bytes(row, column, CredentialId::from_slice)
 }
 
+pub(super) fn revocation_id(row: &Row<'_>, column: usize) -> Found<RevocationId> {
+    bytes(row, column, RevocationId::from_slice)
+}
+
 pub(super) fn scopes(row: &Row<'_>, column: usize) -> Found<ScopeSet> {
     let text = row.get_ref(column)?.as_str()?;
     ScopeSet::parse(text.split(' ').filter(|part| !part.is_empty())).map_err(|_| wrong_form(column))
@@ -233,7 +238,17 @@ pub(super) fn namespace_row(row: &Row<'_>) -> Found<NamespaceRow> {
         default_ttl: span_opt(row, 3)?,
         created_at: time(row, 4)?,
         revision: revision(row, 5)?,
+        disabled: switched_off(row, 6)?,
     })
+}
+
+/// Since when and by which revocation something is off, in two columns.
+fn switched_off(row: &Row<'_>, first: usize) -> Found<Option<SwitchedOff>> {
+    match (time_opt(row, first)?, bytes_opt(row, first + 1, RevocationId::from_slice)?) {
+        (Some(at), Some(revocation)) => Ok(Some(SwitchedOff { at, revocation })),
+        (None, None) => Ok(None),
+        _ => Err(wrong_form(first)),
+    }
 }
 
 pub(super) fn namespace_mark(row: &Row<'_>) -> Found<(NamespaceName, Revision)> {
@@ -261,6 +276,8 @@ pub(super) fn credential_row_at(row: &Row<'_>, first: usize) -> Found<Credential
         ttl: span_opt(row, first + 6)?,
         created_at: time(row, first + 7)?,
         revision: revision(row, first + 8)?,
+        disabled: switched_off(row, first + 9)?,
+        deleted: switched_off(row, first + 11)?,
     })
 }
 
@@ -294,8 +311,9 @@ pub(super) fn revocation_row(row: &Row<'_>) -> Found<RevocationRow> {
         _ => return Err(wrong_form(8)),
     };
     Ok(RevocationRow {
-        id: bytes(row, 0, RevocationId::from_slice)?,
+        id: revocation_id(row, 0)?,
         namespace: parsed(row, 1)?,
+        effect: Effect::of_word(row.get_ref(11)?.as_str()?).ok_or_else(|| wrong_form(11))?,
         revision: revision(row, 2)?,
         committed_at: time(row, 3)?,
         actor: row.get(4)?,

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use jeton_feed::record::{Policy, TokenEntry};
+use jeton_feed::record::TokenEntry;
 use jeton_types::{NamespaceName, Revision};
 use rusqlite::{Connection, Row};
 
@@ -28,7 +28,7 @@ pub(super) fn read(
     }
     for name in namespaces {
         let namespace = namespace::find(&view, name)?.ok_or(StoreError::NotFound("namespace"))?;
-        let policy = Policy { prefix: namespace.prefix, freshness: namespace.freshness };
+        let policy = namespace.policy();
         let mut statement = view.prepare_cached(sql!("token/list_by_namespace"))?;
         let mut rows = statement.query([name.as_str()])?;
         let mut piece = Vec::new();
@@ -64,6 +64,7 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<TokenEntry> {
         subject: row::subject(row, 3)?,
         scopes: row::scopes(row, 4)?,
         expires_at: row::time_opt(row, 5)?,
+        disabled: row.get(7)?,
         ended: row::end_reason(row, 6)?,
     })
 }

@@ -3,23 +3,29 @@
 use std::io;
 
 use jeton_feed::record::Change;
-use jeton_types::{Freshness, NamespaceName, Prefix, ScopeSet, Secret, StartId};
+use jeton_lifecycle::{Effect, Refusal, issue};
+use jeton_types::{CredentialId, CredentialName, Freshness, Invalid, NamespaceName, Prefix, ScopeSet, Secret, StartId};
 use rusqlite::params;
 
 use super::{
     access::Actor,
-    credential, namespace,
+    credential,
+    ending::{self, Ending},
+    namespace, revocation,
     row::{self, sql},
-    tx::{Entry, Tx},
+    token,
+    tx::{Entry, Stamp, Tx},
 };
 use crate::{
     StoreError,
-    model::{CredentialRef, IssueNew, Labels, NamespaceNew, StartRow, TokenRow},
+    model::{CredentialRef, CredentialRow, IssueNew, Labels, NamespaceNew, RootReplaced, StartRow, TokenRow},
 };
 
 /// The name of the first credential, and what it may do.
 const ROOT: &str = "root";
 const ROOT_SCOPE: &str = "admin@*";
+/// Why root tokens are replaced, for the audit.
+const ROOT_LOST: &str = "the root token was replaced offline";
 
 pub(super) fn record(tx: &mut Tx<'_>, start: StartId) -> Result<StartRow, StoreError> {
     let before = tx.head().revision;
@@ -81,4 +87,94 @@ pub(super) fn root_ensure(
     // the store that no file has would be lost.
     write(&issued.secret).map_err(|error| StoreError::RootFile(error.to_string()))?;
     Ok(Some(issued.token))
+}
+
+/// Makes a root token in place of one that was lost. The credential is the one that is there, unless it may not do
+/// everything any more or was switched off; then it is another. Whoever holds an earlier root token is out, by the one
+/// mutator and in the same revision.
+pub(super) fn root_replace(
+    tx: &mut Tx<'_>,
+    write: impl FnOnce(&Secret<String>) -> io::Result<()>,
+) -> Result<RootReplaced, StoreError> {
+    let built_in = NamespaceName::built_in();
+    let home = namespace::find(tx.conn, &built_in)?.ok_or(StoreError::NotFound("namespace"))?;
+    let mut roots = Vec::new();
+    let free = loop {
+        let name = root_name(roots.len())?;
+        match credential::find(tx.conn, &CredentialRef::Name(built_in.clone(), name.clone()))? {
+            Some(found) => roots.push(found),
+            None => break name,
+        }
+    };
+    let stamp = tx.stamp()?;
+    let usable =
+        |root: &&CredentialRow| root.disabled.is_none() && root.deleted.is_none() && root.scopes.contains(ROOT_SCOPE);
+    let (root, version) = match roots.iter().rev().find(usable) {
+        Some(found) => {
+            let last = token::list(tx.conn, found.id)?.last().map_or(0, |token| token.version);
+            (found.clone(), last.checked_add(1).ok_or(StoreError::Refused(Refusal::VersionsUsedUp))?)
+        }
+        None => {
+            let root = root_credential(free, CredentialId::new(stamp.at, tx.random()), stamp)?;
+            credential::insert(tx.conn, &root)?;
+            (root, 1)
+        }
+    };
+    let expires_at = issue::expiry(root.ttl, home.default_ttl, stamp.at)?;
+    let mut ends = Vec::new();
+    for root in &roots {
+        let living = token::list(tx.conn, root.id)?.into_iter().filter(|token| token.ended.is_none());
+        ends.extend(living.map(|token| revocation::ends(token.id, token.digest)));
+    }
+    let (token, secret) = credential::token_mint(tx, &home, &root, stamp, version, expires_at)?;
+    let count = ends.len() as u64;
+    let mut changes = vec![Change::Token(token.entry(&root))];
+    changes.append(&mut ends);
+    let actor = &Actor::system();
+    let (action, object) = ("root.replace", root.id.to_string());
+    let revocation = if count == 0 {
+        let reason = Some(ROOT_LOST);
+        let namespace = &built_in;
+        tx.publish(stamp, Entry { actor, action, namespace, object, reason, changes, revocation: None })?;
+        None
+    } else {
+        let ending = Ending {
+            actor,
+            effect: Effect::Revoke,
+            action,
+            namespace: &built_in,
+            object: Some(object),
+            reason: Some(ROOT_LOST.to_owned()),
+            selector: serde_json::json!({ "credential": root.id }).to_string(),
+            count,
+            changes,
+        };
+        Some(ending::end(tx, stamp, ending)?)
+    };
+    write(&secret).map_err(|error| StoreError::RootFile(error.to_string()))?;
+    Ok(RootReplaced { credential: root, token, revocation })
+}
+
+/// `root`, `root-2`, `root-3` and so on.
+fn root_name(before: usize) -> Result<CredentialName, StoreError> {
+    let text = if before == 0 { ROOT.to_owned() } else { format!("{ROOT}-{}", before + 1) };
+    text.parse().map_err(|invalid: Invalid| StoreError::Unavailable(invalid.to_string()))
+}
+
+fn root_credential(name: CredentialName, id: CredentialId, stamp: Stamp) -> Result<CredentialRow, StoreError> {
+    let scopes =
+        ScopeSet::parse([ROOT_SCOPE]).map_err(|invalid: Invalid| StoreError::Unavailable(invalid.to_string()))?;
+    Ok(CredentialRow {
+        id,
+        namespace: NamespaceName::built_in(),
+        name,
+        subject: None,
+        scopes,
+        labels: Labels::default(),
+        ttl: None,
+        created_at: stamp.at,
+        revision: stamp.revision,
+        disabled: None,
+        deleted: None,
+    })
 }

@@ -117,7 +117,10 @@ async fn a_full_disk_refuses_and_then_goes_on() {
     check_agreed(&store).await;
     pages(1_000_000).await.unwrap();
     issue(&store, &format!("c{issued}")).await.unwrap();
-    assert_eq!(store.credentials("acme".parse().unwrap(), None, 10_000).await.unwrap().len(), issued + 1);
+    assert_eq!(
+        store.credentials("acme".parse().unwrap(), CredentialFilter::default(), None, 10_000).await.unwrap().len(),
+        issued + 1
+    );
     check_agreed(&store).await;
 }
 

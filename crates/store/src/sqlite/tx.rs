@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use jeton_feed::record::{Change, Head, Record};
+use jeton_lifecycle::audit;
 use jeton_types::{Entropy, NamespaceName, Prefix, Revision, RevocationId, StartId, UnixTime, token::Minted};
 use rusqlite::{Connection, params};
 
@@ -16,6 +17,7 @@ use super::{
     record_code::{self, Framed},
     row::{self, sql, time_value},
     time::AuthorityTime,
+    trail,
 };
 use crate::StoreError;
 
@@ -25,6 +27,8 @@ pub(super) struct Tx<'a> {
     time: &'a AuthorityTime,
     entropy: &'a dyn Entropy,
     head: Head,
+    /// The newest audit entry.
+    audit: audit::Head,
     /// The start of this process; nothing before it was recorded.
     start: Option<StartId>,
     written: Vec<Written>,
@@ -68,17 +72,18 @@ impl<'a> Tx<'a> {
     ) -> Result<Self, StoreError> {
         let (head, authority_time) = open::counter(conn)?;
         time.raise(authority_time);
-        Ok(Self { conn, time, entropy, head, start, written: Vec::new() })
+        Ok(Self { conn, time, entropy, head, audit: trail::head(conn)?, start, written: Vec::new() })
     }
 
     /// What to restore when what follows is undone.
     pub(super) fn mark(&self) -> Mark {
-        Mark { head: self.head.clone(), start: self.start, written: self.written.len() }
+        Mark { head: self.head.clone(), audit: self.audit, start: self.start, written: self.written.len() }
     }
 
     /// After a savepoint rolled back.
     pub(super) fn restore(&mut self, mark: Mark) {
         self.head = mark.head;
+        self.audit = mark.audit;
         self.start = mark.start;
         self.written.truncate(mark.written);
     }
@@ -153,24 +158,29 @@ impl<'a> Tx<'a> {
             ],
         )?;
         row::run(self.conn, sql!("namespace/last_record_advance"), params![namespace.as_str(), revision])?;
+        let audited = audit::Entry {
+            seq: self.audit.seq + 1,
+            revision: stamp.revision,
+            at: stamp.at,
+            token: entry.actor.token,
+            credential: entry.actor.credential,
+            address: entry.actor.address.map(|address| address.to_string()),
+            action: entry.action.to_owned(),
+            namespace: namespace.clone(),
+            object: entry.object,
+            reason: entry.reason.map(str::to_owned),
+        };
+        self.audit = trail::append(self.conn, &audited, self.audit)?;
         row::run(
             self.conn,
             sql!("counter/advance"),
-            params![revision, stamp.start.as_bytes(), chain_hash.as_bytes(), at],
-        )?;
-        row::run(
-            self.conn,
-            sql!("audit/insert"),
             params![
                 revision,
+                stamp.start.as_bytes(),
+                chain_hash.as_bytes(),
                 at,
-                entry.actor.token.as_ref().map(|id| id.as_bytes()),
-                entry.actor.credential.as_ref().map(|id| id.as_bytes()),
-                entry.actor.address.map(|address| address.to_string()),
-                entry.action,
-                namespace.as_str(),
-                entry.object,
-                entry.reason
+                row::int(self.audit.seq),
+                self.audit.hash.as_bytes()
             ],
         )?;
         self.head = Head { revision: stamp.revision, start: stamp.start, chain_hash, mac: None };
@@ -192,6 +202,7 @@ impl<'a> Tx<'a> {
 /// Where a mutation began.
 pub(super) struct Mark {
     head: Head,
+    audit: audit::Head,
     start: Option<StartId>,
     written: usize,
 }

@@ -22,7 +22,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{error, warn};
 
 use super::{
-    CommitObserver, open,
+    CommitObserver, once, open,
     time::AuthorityTime,
     tx::{Tx, Written},
 };
@@ -196,6 +196,7 @@ impl Writer {
         self.conn.execute_batch("BEGIN IMMEDIATE")?;
         let mut tx = Tx::new(&self.conn, &self.time, &*self.entropy, start)?;
         let before = tx.head().clone();
+        once::shred(&self.conn, tx.now())?;
         if before != self.commit_log.head() {
             return Err(StoreError::Stopped("another process has written to the database".to_owned()));
         }
@@ -232,7 +233,7 @@ impl Writer {
         outcome
     }
 
-    /// A commit failed: reads what there is before anything is answered (`protocol.md` 1). Says whether it was committed
+    /// A commit failed: reads what there is before anything is answered (`feed-protocol.md` 1). Says whether it was committed
     /// after all.
     fn commit_failed(
         &mut self,

@@ -109,7 +109,7 @@ async fn a_caller_that_is_revoked_meanwhile_does_nothing() {
     let (caller, issued) = world.caller("issuer", &["issuer@acme"]).await;
     let (release, holder) = hold(&world).await;
     let store = world.store.clone();
-    let revoke = RevokeNew { namespace: None, selector: Selector::Token(issued.token.id), reason: None };
+    let revoke = RevokeNew { namespace: None, selector: Selector::token(issued.token.id), reason: None };
     let issue = |name: &'static str| {
         let store = world.store.clone();
         Box::pin(async move { store.credential_issue(caller, issue_new(name)).await.map(|_| ()) }) as Waiting<_>

@@ -113,13 +113,13 @@ async fn play(world: &World, steps: &[Step]) -> Vec<(Revision, Table)> {
                 let _ = world.store.credential_rotate(Caller::System, credential, span("100s")).await;
             }
             Step::RevokeCredential(namespace, number) => {
-                let _ = world.revoke(Selector::Credential(named(&name(namespace, number)))).await;
+                let _ = world.revoke(Selector::credential(named(&name(namespace, number)))).await;
             }
             Step::RevokeNewest(namespace, number) => {
                 let credential = world.store.credential(named(&name(namespace, number))).await.unwrap();
                 if let Some(credential) = credential {
                     let newest = world.store.tokens(credential.id).await.unwrap().pop().unwrap();
-                    let selector = Selector::Token(newest.id);
+                    let selector = Selector::token(newest.id);
                     let new = RevokeNew { namespace: Some(credential.namespace), selector, reason: None };
                     world.store.revocation_create(Caller::System, new).await.unwrap();
                 }

@@ -3,7 +3,7 @@ use std::{io, time::Duration};
 use jeton_feed::record::Change;
 use jeton_store::{
     Store, StoreError,
-    model::{Bearer, Caller, CredentialRef, IssueNew, Labels, NamespaceNew},
+    model::{Bearer, Caller, CredentialFilter, CredentialRef, IssueNew, Labels, NamespaceNew},
 };
 use jeton_types::{Freshness, Label, NamespaceName, StartId, token};
 
@@ -154,7 +154,8 @@ async fn lists_come_in_pages() {
     }
     let (mut found, mut after) = (Vec::new(), None);
     loop {
-        let page = world.store.credentials("acme".parse().unwrap(), after, 2).await.unwrap();
+        let page =
+            world.store.credentials("acme".parse().unwrap(), CredentialFilter::default(), after, 2).await.unwrap();
         let Some(last) = page.last() else { break };
         assert!(page.len() <= 2);
         after = Some(last.id);

@@ -85,7 +85,7 @@ async fn work(store: Sqlite, process: u32, task: usize) {
 async fn after_issue(store: &Sqlite, name: &str, token: TokenId, turn: usize) -> Result<(), StoreError> {
     match turn % 3 {
         0 => {
-            let selector = Selector::Token(token);
+            let selector = Selector::token(token);
             store.revocation_create(Caller::System, RevokeNew { namespace: None, selector, reason: None }).await?;
             say("revoked", &token);
         }

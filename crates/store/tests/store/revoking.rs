@@ -10,7 +10,7 @@ use jeton_types::{Digest, Prefix, RevocationId, TokenId, UnixTime};
 use crate::world::{World, check_chain, named, span};
 
 fn secret(digest: Digest, prefix: &str) -> Selector {
-    Selector::Secret { digest, prefix: prefix.parse::<Prefix>().unwrap() }
+    Selector::secret(digest, prefix.parse::<Prefix>().unwrap())
 }
 
 fn receipt(text: &str) -> StoredReceipt {
@@ -26,7 +26,7 @@ async fn revoking_a_credential_ends_its_tokens_once() {
     world.clock.advance(Duration::from_secs(7_200));
     let new = RevokeNew {
         namespace: Some("acme".parse().unwrap()),
-        selector: Selector::Credential(named("acme/billing")),
+        selector: Selector::credential(named("acme/billing")),
         reason: Some("found in a log".to_owned()),
     };
     let revoked = world.store.revocation_create(Caller::System, new.clone()).await.unwrap();
@@ -55,17 +55,17 @@ async fn revoking_a_credential_ends_its_tokens_once() {
 async fn one_token_ends_and_the_next_rotation_mints_anew() {
     let world = World::with_acme().await;
     let first = world.issue("acme/billing").await;
-    let by_id = world.revoke(Selector::Token(first.token.id)).await.unwrap();
+    let by_id = world.revoke(Selector::token(first.token.id)).await.unwrap();
     assert_eq!(by_id.tokens, [first.token.id]);
     let second = world.store.credential_rotate(Caller::System, named("acme/billing"), span("1h")).await.unwrap();
     assert_eq!(second.previous.expires_at, None, "what has ended needs no deadline");
     let by_secret = world.revoke(secret(second.token.digest, "acme_live")).await.unwrap();
     assert_eq!(by_secret.tokens, [second.token.id]);
     assert_eq!(by_secret.revocation.selector, format!("{{\"secret_of\":\"{}\"}}", second.token.id));
-    let all = world.revoke(Selector::Credential(named("acme/billing"))).await.unwrap();
+    let all = world.revoke(Selector::credential(named("acme/billing"))).await.unwrap();
     assert_eq!((all.fresh, all.revocation.id), (false, by_secret.revocation.id), "the latest that did it");
     let third = world.store.credential_rotate(Caller::System, named("acme/billing"), span("1h")).await.unwrap();
-    let rest = world.revoke(Selector::Credential(named("acme/billing"))).await.unwrap();
+    let rest = world.revoke(Selector::credential(named("acme/billing"))).await.unwrap();
     assert_eq!((rest.fresh, rest.tokens), (true, vec![third.token.id]));
     check_chain(&world.records().await);
 }
@@ -81,17 +81,17 @@ async fn what_is_not_there_is_not_revoked() {
         world.store.revocation_create(Caller::System, new).await.unwrap_err()
     };
     let (id, digest) = (issued.token.id, issued.token.digest);
-    let by_id = || Selector::Credential(CredentialRef::Id(issued.credential.id));
-    assert_eq!(within("none", Selector::Token(id)).await, StoreError::NotFound("namespace"));
-    assert_eq!(within("other", Selector::Token(id)).await, StoreError::NotFound("token"));
+    let by_id = || Selector::credential(CredentialRef::Id(issued.credential.id));
+    assert_eq!(within("none", Selector::token(id)).await, StoreError::NotFound("namespace"));
+    assert_eq!(within("other", Selector::token(id)).await, StoreError::NotFound("token"));
     assert_eq!(within("other", by_id()).await, StoreError::NotFound("credential"));
     assert_eq!(within("other", secret(digest, "acme_live")).await, StoreError::NothingMatched);
     let any = async |selector: Selector| world.revoke(selector).await.unwrap_err();
     assert_eq!(any(secret(digest, "other")).await, StoreError::NothingMatched, "another namespace's prefix");
     assert_eq!(any(secret(digest, "nobodys")).await, StoreError::NothingMatched);
     assert_eq!(any(secret(Digest::from_bytes([7; 32]), "acme_live")).await, StoreError::NothingMatched);
-    assert_eq!(any(Selector::Token(TokenId::from_bytes([7; 16]))).await, StoreError::NotFound("token"));
-    assert_eq!(any(Selector::Credential(named("acme/none"))).await, StoreError::NotFound("credential"));
+    assert_eq!(any(Selector::token(TokenId::from_bytes([7; 16]))).await, StoreError::NotFound("token"));
+    assert_eq!(any(Selector::credential(named("acme/none"))).await, StoreError::NotFound("credential"));
     assert_eq!(world.store.head().await.unwrap(), head);
 }
 
@@ -113,17 +113,17 @@ async fn who_may_not_revoke_learns_nothing() {
         found => panic!("{found:?}"),
     };
     let needs = "needs revoker@acme or admin@acme";
-    let token = || Selector::Token(issued.token.id);
+    let token = || Selector::token(issued.token.id);
     assert_eq!(forbidden(revoke(revoker, None, token()).await), needs);
     assert_eq!(forbidden(revoke(revoker, Some("acme"), token()).await), needs);
-    assert_eq!(forbidden(revoke(revoker, None, Selector::Credential(named("acme/none"))).await), needs);
+    assert_eq!(forbidden(revoke(revoker, None, Selector::credential(named("acme/none"))).await), needs);
     let other = revoke(revoker, Some("other"), token()).await;
     assert_eq!(other, Err(StoreError::NotFound("token")), "not even that it exists elsewhere");
     // A credential of the built-in namespace: who is admin of what it may do, and nobody else; not even its own bearer.
-    let own_credential = || Selector::Credential(CredentialRef::Id(own.credential.id));
+    let own_credential = || Selector::credential(CredentialRef::Id(own.credential.id));
     assert_eq!(forbidden(revoke(revoker, None, own_credential()).await), "needs admin@other");
     assert_eq!(forbidden(revoke(admin, None, own_credential()).await), "needs admin@other");
-    revoke(admin, Some("jeton"), Selector::Credential(named("jeton/edge"))).await.unwrap();
+    revoke(admin, Some("jeton"), Selector::credential(named("jeton/edge"))).await.unwrap();
     assert_eq!(revoke(edge, None, token()).await, Err(StoreError::Unauthenticated));
     let Caller::Bearer(bearer) = admin else { panic!() };
     assert_eq!(revoke(admin, None, token()).await, Ok(bearer.token.to_string()));
@@ -133,9 +133,9 @@ async fn who_may_not_revoke_learns_nothing() {
 async fn a_receipt_is_kept_once_and_raises_the_floor() {
     let world = World::with_acme().await;
     let (one, other) = (world.issue("acme/a").await, world.issue("acme/b").await);
-    let first = world.revoke(Selector::Token(one.token.id)).await.unwrap().revocation;
+    let first = world.revoke(Selector::token(one.token.id)).await.unwrap().revocation;
     world.clock.advance(Duration::from_millis(5));
-    let second = world.revoke(Selector::Token(other.token.id)).await.unwrap().revocation;
+    let second = world.revoke(Selector::token(other.token.id)).await.unwrap().revocation;
     assert_eq!(world.store.revocations_pending().await, Ok(vec![first.clone(), second.clone()]));
     assert_eq!(world.store.revocations(None, 1).await, Ok(vec![first.clone()]));
     assert_eq!(world.store.revocations(Some(first.id), 9).await, Ok(vec![second.clone()]));

@@ -4,7 +4,7 @@ use std::{cell::Cell, sync::Arc, time::Duration};
 
 use jeton_feed::{
     lease::Void,
-    record::{Change, EndReason, TokenEntry},
+    record::{Change, EndReason, Policy, TokenEntry},
     replica::{Replica as _, Unappliable, Visible},
 };
 use jeton_types::{Now, ScopeSet, UnixTime};
@@ -347,13 +347,42 @@ fn a_read_that_is_overtaken_by_another_view_is_made_again() {
 fn the_reason_that_never_changes_is_told_first() {
     let required = Required { scopes: ScopeSet::parse(["orders:write"]).unwrap() };
     let mut entry = known().entry();
-    assert_eq!(decide(&entry, &Required::default(), AUTHORITY), Code::Valid);
-    assert_eq!(decide(&entry, &required, AUTHORITY), Code::InsufficientScope);
+    assert_eq!(decide(&entry, false, &Required::default(), AUTHORITY), Code::Valid);
+    assert_eq!(decide(&entry, false, &required, AUTHORITY), Code::InsufficientScope);
+    assert_eq!(decide(&entry, true, &required, AUTHORITY), Code::Disabled, "its namespace is");
+    entry.disabled = true;
+    assert_eq!(decide(&entry, false, &required, AUTHORITY), Code::Disabled);
     entry.expires_at = Some(AUTHORITY);
-    assert_eq!(decide(&entry, &required, AUTHORITY.minus(Duration::from_micros(1))), Code::InsufficientScope);
-    assert_eq!(decide(&entry, &required, AUTHORITY), Code::Expired);
+    assert_eq!(decide(&entry, false, &required, AUTHORITY.minus(Duration::from_micros(1))), Code::Disabled);
+    assert_eq!(decide(&entry, false, &required, AUTHORITY), Code::Expired);
     entry.ended = Some(EndReason::Revoked);
-    assert_eq!(decide(&entry, &required, UnixTime::ZERO), Code::Revoked);
+    assert_eq!(decide(&entry, false, &required, UnixTime::ZERO), Code::Revoked);
+}
+
+#[test]
+fn what_is_disabled_is_refused_until_it_is_enabled() {
+    let (replica, token) = (leased(0, vec![known().entry()]), known());
+    let says = |replica: &MemoryReplica| words(&replica.verify(&token.text, &Required::default(), || START));
+    let switched = |disabled| Change::Policy(Policy { disabled, ..policy(0) });
+    let entry = |disabled| Change::Token(TokenEntry { disabled, ..known().entry() });
+    let mut at = 10;
+    for (change, expect) in [
+        (switched(true), "disabled replica"),
+        (entry(true), "disabled replica"),
+        (switched(false), "disabled replica"),
+        (entry(false), "valid replica"),
+        (Change::Token(TokenEntry { scopes: ScopeSet::default(), ..known().entry() }), "valid replica"),
+    ] {
+        let _ = replica.record_apply(&record(at, at + 1, vec![change])).unwrap();
+        at += 1;
+        assert_eq!(says(&replica), expect, "revision {at}");
+    }
+    let required = Required { scopes: ScopeSet::parse(["orders:read"]).unwrap() };
+    let outcome = replica.verify(&token.text, &required, || START);
+    assert_eq!(words(&outcome), "insufficient_scope replica", "its scopes were narrowed");
+    let _ = replica.record_apply(&record(at, at + 1, vec![known().end()])).unwrap();
+    let _ = replica.record_apply(&record(at + 1, at + 2, vec![entry(false)])).unwrap();
+    assert_eq!(says(&replica), "revoked replica", "nothing that comes later revives it");
 }
 
 #[test]

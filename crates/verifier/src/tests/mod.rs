@@ -32,7 +32,7 @@ fn revision(value: u64) -> Revision {
 
 fn policy(grace_secs: u64) -> Policy {
     let freshness = if grace_secs == 0 { Freshness::Strict } else { Freshness::Grace(Span::from_secs(grace_secs)) };
-    Policy { prefix: "acme_live".parse().unwrap(), freshness }
+    Policy { prefix: "acme_live".parse().unwrap(), freshness, disabled: false }
 }
 
 fn record(predecessor: u64, at: u64, changes: Vec<Change>) -> Record {
@@ -72,6 +72,7 @@ impl Held {
             subject: None,
             scopes: ScopeSet::parse(["orders:read"]).unwrap(),
             expires_at: None,
+            disabled: false,
             ended: None,
         }
     }

@@ -25,8 +25,8 @@ async fn refused_by_reason() {
         (&token, Hello { namespaces: names(&["acme", "other"]), ..hello(2, 1) }, Refusal::Forbidden),
         (&admin, Hello { namespaces: names(&["jeton"]), ..hello(2, 1) }, Refusal::Forbidden),
         (&admin, Hello { namespaces: names(&["acme", "nowhere"]), ..hello(2, 1) }, Refusal::UnknownNamespace),
-        (&token, Hello { protocol_oldest: 2, protocol: 3, ..hello(2, 1) }, Refusal::Protocol),
-        (&token, Hello { protocol_oldest: 0, protocol: 0, ..hello(2, 1) }, Refusal::Protocol),
+        (&token, Hello { protocol_oldest: 3, protocol: 4, ..hello(2, 1) }, Refusal::Protocol),
+        (&token, Hello { protocol_oldest: 0, protocol: 1, ..hello(2, 1) }, Refusal::Protocol),
         (&token, Hello { verifier: "authority".parse().unwrap(), ..hello(2, 1) }, Refusal::Invalid),
         // The session of another credential, or with another name or other namespaces.
         (&admin, hello(1, 9), Refusal::Invalid),

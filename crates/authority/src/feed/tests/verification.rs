@@ -1,4 +1,4 @@
-//! What counts as a verification under way: receipts wait for it (`protocol.md` 7 and 20).
+//! What counts as a verification under way: receipts wait for it (`feed-protocol.md` 7 and 20).
 
 use std::{pin::pin, sync::Arc};
 
@@ -62,6 +62,9 @@ async fn a_request_while_it_is_decided_and_not_while_it_waits_for_its_sender() {
         inflight: world.inflight.clone(),
         time: AuthorityTime::new(world.clock.clone()),
         metrics: Arc::new(Metrics::new()),
+        events: crate::event::Events::new(),
+        burns: crate::limit::AddressLimit::default(),
+        running: crate::http::once::Running::default(),
         phase,
     });
     let request = Request::get("/").header("authorization", format!("Bearer {}", token.expose())).body(()).unwrap();
@@ -75,6 +78,6 @@ async fn a_request_while_it_is_decided_and_not_while_it_waits_for_its_sender() {
     let mut drained = pin!(world.inflight.drained());
     assert!(drained.as_mut().now_or_never().is_none(), "it is decided anew");
     // The store decides what is changed, and a receipt may be waited for from here on.
-    let _ = access.into_caller();
+    let _once = access.into_once(&core).unwrap();
     drained.await;
 }

@@ -111,6 +111,7 @@ impl World {
             inflight: inflight.clone(),
             entropy,
             time,
+            events: crate::event::Events::new(),
             metrics: Arc::new(Metrics::new()),
             start,
         };
@@ -152,7 +153,7 @@ impl World {
 
     pub(super) async fn revoke(&self, namespace: &str, name: &str) -> Revoked {
         let credential = CredentialRef::Name(namespace.parse().unwrap(), name.parse().unwrap());
-        let new = RevokeNew { namespace: None, selector: Selector::Credential(credential), reason: None };
+        let new = RevokeNew { namespace: None, selector: Selector::credential(credential), reason: None };
         self.store.revocation_create(Caller::System, new).await.unwrap()
     }
 
@@ -288,7 +289,7 @@ impl Stream {
 pub(super) fn hello(session: u8, epoch: u64) -> Hello {
     Hello {
         protocol_oldest: 1,
-        protocol: 1,
+        protocol: 2,
         session: SessionId::from_bytes([session; 16]),
         verifier: format!("edge-{session}").parse().unwrap(),
         epoch,

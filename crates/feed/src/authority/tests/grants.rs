@@ -1,4 +1,4 @@
-//! Who is granted a lease (`protocol.md` 10, 13).
+//! Who is granted a lease (`feed-protocol.md` 10, 13).
 
 use super::bench::{Bench, GRACE, STRICT, granted, revision};
 use crate::{

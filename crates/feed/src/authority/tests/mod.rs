@@ -1,4 +1,4 @@
-//! The hub, rule by rule of `protocol.md`.
+//! The hub, rule by rule of `feed-protocol.md`.
 
 mod bench;
 mod grants;

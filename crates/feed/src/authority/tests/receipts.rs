@@ -1,4 +1,4 @@
-//! When a receipt is complete (`protocol.md` 3, 11, 12, 19 to 22).
+//! When a receipt is complete (`feed-protocol.md` 3, 11, 12, 19 to 22).
 
 use std::time::Duration;
 

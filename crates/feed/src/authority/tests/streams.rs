@@ -1,4 +1,4 @@
-//! Streams, epochs, and the end of a session's token (`protocol.md` 6, 7, 9, 20).
+//! Streams, epochs, and the end of a session's token (`feed-protocol.md` 6, 7, 9, 20).
 
 use super::bench::{Bench, GRACE, STRICT, completed, cut, granted, revision, session, token};
 use crate::{

@@ -26,7 +26,7 @@ fn head(at: u64) -> Head {
 }
 
 fn policy() -> Policy {
-    Policy { prefix: "acme_live".parse().unwrap(), freshness: Freshness::Grace(Span::from_secs(30)) }
+    Policy { prefix: "acme_live".parse().unwrap(), freshness: Freshness::Grace(Span::from_secs(30)), disabled: false }
 }
 
 fn record(predecessor: u64, at: u64, changes: Vec<Change>) -> ToVerifier {

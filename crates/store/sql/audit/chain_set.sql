@@ -1,0 +1,1 @@
+UPDATE audit SET previous = ?2, hash = ?3 WHERE seq = ?1

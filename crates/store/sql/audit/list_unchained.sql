@@ -1,0 +1,2 @@
+SELECT seq, revision, at, token, credential, address, action, namespace, object, reason
+FROM audit ORDER BY seq

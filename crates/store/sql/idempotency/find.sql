@@ -1,0 +1,1 @@
+SELECT body, kept, sealed FROM idempotency WHERE principal = ?1 AND key = ?2
