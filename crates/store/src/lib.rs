@@ -11,11 +11,16 @@
 //! Start with [`Store`] for what can be asked, [`model`] for what is answered, and [`CommitLog`] for how the feed learns
 //! of a commit.
 
+mod actor;
+mod authority_time;
+mod change;
 mod commit_log;
 mod error;
 pub mod idempotency;
 pub mod model;
 mod port;
+mod record_code;
+mod selector;
 mod sqlite;
 
 pub use commit_log::{CommitLog, Committed};

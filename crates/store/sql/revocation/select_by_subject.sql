@@ -9,3 +9,4 @@ WHERE
             SELECT 1 FROM json_each(credential.labels) AS held WHERE held.key = wanted.key AND held.value = wanted.value
         )
     )
+ORDER BY credential.id, token.version

@@ -1,5 +1,5 @@
 SELECT token.revocation, credential.scopes
-FROM credential JOIN token ON token.credential = credential.id
+FROM credential JOIN token ON token.credential = credential.id JOIN revocation ON revocation.id = token.revocation
 WHERE
     credential.namespace = ?1 AND (?2 IS NULL OR credential.subject = ?2) AND token.end_reason IS NOT NULL
     AND (?3 IS NULL OR token.issued_at < ?3)
@@ -9,4 +9,4 @@ WHERE
             SELECT 1 FROM json_each(credential.labels) AS held WHERE held.key = wanted.key AND held.value = wanted.value
         )
     )
-ORDER BY token.ended_at DESC LIMIT 1
+ORDER BY revocation.revision DESC, credential.id, token.version LIMIT 1

@@ -3,3 +3,4 @@ SELECT
     credential.disabled_at IS NOT NULL
 FROM token JOIN credential ON credential.id = token.credential
 WHERE token.namespace = ?1
+ORDER BY token.id

@@ -5,15 +5,15 @@ use jeton_feed::record::{Change, Policy};
 use jeton_lifecycle::{
     Effect, Refusal,
     access::Action,
-    change::{self, ChangePlan, CredentialFacts},
+    change::{self, CredentialFacts},
     role,
 };
-use jeton_types::{CredentialId, NamespaceName, Revision};
+use jeton_types::{CredentialId, NamespaceName};
 use rusqlite::params;
 use serde_json::json;
 
 use super::{
-    access::{Actor, access_in_tx},
+    access::access_in_tx,
     credential,
     ending::{self, Ending},
     namespace, revocation,
@@ -23,6 +23,8 @@ use super::{
 };
 use crate::{
     StoreError,
+    actor::Actor,
+    change::{changes, facts, if_match},
     model::{
         Caller, CredentialDelete, CredentialPatch, CredentialRef, CredentialRow, NamespacePatch, NamespaceRow, Patched,
         RevocationRow, SwitchedOff, TokenRow,
@@ -37,11 +39,11 @@ pub(super) fn credential_patch(
 ) -> Result<Patched<CredentialRow>, StoreError> {
     let actor = access_in_tx(tx, caller)?;
     let row = credential::find(tx.conn, &CredentialRef::Id(id))?.ok_or(StoreError::NotFound("credential"))?;
-    may_touch(&actor, &row)?;
+    actor.may_touch(&row)?;
     if let (true, Some(scopes)) = (row.namespace.is_built_in(), &patch.change.scopes) {
         role::scopes_are_roles(scopes)?;
     }
-    matches(patch.if_match.as_deref(), row.revision)?;
+    if_match(patch.if_match.as_deref(), row.revision)?;
     let tokens = token::list(tx.conn, id)?;
     let token_facts: Vec<_> = tokens.iter().map(TokenRow::facts).collect();
     let stamp = tx.stamp()?;
@@ -86,7 +88,7 @@ pub(super) fn credential_delete(
         let revocation = Some(revocation::must_find(tx.conn, off.revocation)?);
         return Ok(Patched { revision: row.revision, row, revocation, fresh: false });
     }
-    matches(delete.if_match.as_deref(), row.revision)?;
+    if_match(delete.if_match.as_deref(), row.revision)?;
     let tokens = token::list(tx.conn, id)?;
     let living = tokens.iter().filter(|token| token.ended.is_none());
     let changes: Vec<Change> = living.map(|token| revocation::ends(token.id, token.digest)).collect();
@@ -116,7 +118,7 @@ pub(super) fn namespace_patch(
     if name.is_built_in() {
         return Err(Refusal::BuiltIn.into());
     }
-    matches(patch.if_match.as_deref(), row.revision)?;
+    if_match(patch.if_match.as_deref(), row.revision)?;
     if row.disabled.is_some() == patch.disabled {
         let off = row.disabled.as_ref();
         let revocation = off.map(|off| revocation::must_find(tx.conn, off.revocation)).transpose()?;
@@ -168,53 +170,6 @@ pub(super) fn namespace_patch(
         ],
     )?;
     Ok(Patched { revision: stamp.revision, row, revocation, fresh: true })
-}
-
-/// Whoever may neither give to a credential nor take from it has no business with it at all.
-fn may_touch(actor: &Actor, row: &CredentialRow) -> Result<(), StoreError> {
-    let give = actor.permit_on(Action::CredentialUpdate, &row.namespace, &row.scopes);
-    let take = actor.permit_on(Action::Revoke, &row.namespace, &row.scopes);
-    if give.is_ok() || take.is_ok() { Ok(()) } else { give.map(|_| ()) }
-}
-
-/// Refuses if somebody else has changed the thing since it was looked at.
-fn matches(wanted: Option<&[Revision]>, found: Revision) -> Result<(), StoreError> {
-    if wanted.is_none_or(|wanted| wanted.contains(&found)) { Ok(()) } else { Err(StoreError::EtagMismatch) }
-}
-
-fn facts(row: &CredentialRow) -> CredentialFacts {
-    CredentialFacts {
-        subject: row.subject.clone(),
-        scopes: row.scopes.clone(),
-        labels: row.labels.clone(),
-        ttl: row.ttl,
-        disabled: row.disabled.is_some(),
-        deleted: row.deleted.is_some(),
-    }
-}
-
-/// What verifiers are told of.
-fn changes(
-    row: &CredentialRow,
-    plan: &ChangePlan,
-    living: &[&TokenRow],
-    expires_at: Option<jeton_types::UnixTime>,
-) -> Vec<Change> {
-    let mut changes = Vec::new();
-    if plan.renews {
-        changes.extend(living.iter().map(|token| {
-            let mut entry = token.entry(row);
-            entry.subject.clone_from(&plan.after.subject);
-            entry.scopes.clone_from(&plan.after.scopes);
-            entry.disabled = plan.after.disabled;
-            Change::Token(entry)
-        }));
-    }
-    if let Some(expires_at) = expires_at {
-        let nearer = living.iter().filter(|token| plan.deadlines.contains(&token.id));
-        changes.extend(nearer.map(|token| Change::Deadline { digest: token.digest, token: token.id, expires_at }));
-    }
-    changes
 }
 
 struct Update<'a> {

@@ -6,7 +6,7 @@ use jeton_types::{CredentialId, NamespaceName, Secret, Span, TokenId, UnixTime};
 use rusqlite::{Connection, params};
 
 use super::{
-    access::{Actor, access_in_tx},
+    access::access_in_tx,
     namespace,
     row::{self, span_value, sql, time_value},
     token,
@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     StoreError,
+    actor::Actor,
     model::{
         Caller, CredentialFilter, CredentialRef, CredentialRow, CredentialState, IssueNew, Issued, NamespaceRow,
         Rotated, TokenRow,

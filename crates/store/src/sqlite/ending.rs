@@ -7,11 +7,10 @@ use jeton_types::{NamespaceName, RevocationId};
 use rusqlite::{Connection, params};
 
 use super::{
-    access::Actor,
     row::{self, end_reason_value, sql, time_value},
     tx::{Entry, Stamp, Tx},
 };
-use crate::{StoreError, model::RevocationRow};
+use crate::{StoreError, actor::Actor, model::RevocationRow};
 
 /// Why tokens end.
 pub(super) const REASON: EndReason = EndReason::Revoked;

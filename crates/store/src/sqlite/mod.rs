@@ -8,7 +8,7 @@ mod namespace;
 mod once;
 mod open;
 mod readers;
-mod record_code;
+mod record;
 mod revocation;
 mod row;
 mod select;
@@ -17,7 +17,6 @@ mod snapshot;
 mod start;
 #[cfg(test)]
 mod tests;
-mod time;
 mod token;
 mod trail;
 mod tx;
@@ -43,12 +42,12 @@ use tokio::sync::watch;
 use self::{
     readers::Readers,
     row::sql,
-    time::AuthorityTime,
     tx::Tx,
     writer::{Queue, Writer},
 };
 use crate::{
     CommitLog, Health, Store, StoreError,
+    authority_time::AuthorityTime,
     idempotency::{Claim, Keep},
     model::{
         Burn, Caller, CredentialDelete, CredentialFilter, CredentialPatch, CredentialRef, CredentialRow, IssueNew,
@@ -385,7 +384,7 @@ impl Store for Sqlite {
     }
 
     async fn records(&self, after: Revision, upto: Revision, limit: usize) -> Result<Vec<Record>, StoreError> {
-        self.read(move |conn| record_code::list(conn, after, upto, limit)).await
+        self.read(move |conn| record::list(conn, after, upto, limit)).await
     }
 
     async fn audit_list(

@@ -6,7 +6,7 @@ use jeton_types::{RevocationId, TokenId, limits::REVOKE_TOKENS_MAX};
 use rusqlite::{Connection, params};
 
 use super::{
-    access::{Actor, access_in_tx, access_in_view},
+    access::{access_in_tx, access_in_view},
     ending::{self, Ending, REASON},
     namespace,
     row::{self, sql, time_value},
@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     StoreError,
+    actor::Actor,
     model::{Burn, Caller, RevocationRow, RevokeNew, RevokePreview, Revoked, Selector, StoredReceipt},
 };
 

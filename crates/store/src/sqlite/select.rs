@@ -1,19 +1,19 @@
 //! What a selector matches, if the actor may end it: tokens of one namespace.
 
 use jeton_lifecycle::access::Action;
-use jeton_types::{CredentialId, Digest, NamespaceName, RevocationId, TokenId, limits::REVOKE_TOKENS_MAX};
+use jeton_types::{Digest, NamespaceName, RevocationId, TokenId, limits::REVOKE_TOKENS_MAX};
 use rusqlite::{Connection, Row, params};
-use serde_json::{Map, Value, json};
 
 use super::{
-    access::Actor,
-    credential, namespace,
+    credential, namespace, revocation,
     row::{self, labels_value, sql, time_value},
     token,
 };
 use crate::{
     StoreError,
-    model::{CredentialRef, CredentialRow, RevokeNew, Selector, TokenRow},
+    actor::Actor,
+    model::{CredentialRef, RevocationRow, RevokeNew, Selector, TokenRow},
+    selector,
 };
 
 /// What is selected.
@@ -84,24 +84,30 @@ fn named(
         Some(token) => vec![token],
         None => token::list(conn, credential.id)?,
     };
-    let tokens: Vec<TokenRow> = tokens.into_iter().filter(|token| fits(selector, &credential, token)).collect();
+    let tokens: Vec<TokenRow> =
+        tokens.into_iter().filter(|token| selector::fits(selector, &credential, token)).collect();
     if tokens.is_empty() {
         return Err(StoreError::NothingMatched);
     }
-    let earlier =
-        tokens.iter().filter_map(|token| token.ended).max_by_key(|ended| ended.at).map(|ended| ended.revocation);
+    let mut earlier: Option<RevocationRow> = None;
+    for ended in tokens.iter().filter_map(|token| token.ended) {
+        // Two may be of one moment; no two are of one revision.
+        if earlier.as_ref().is_none_or(|found| found.id != ended.revocation) {
+            let found = revocation::must_find(conn, ended.revocation)?;
+            earlier = earlier.filter(|other| other.revision > found.revision).or(Some(found));
+        }
+    }
     let secret_of = tokens.first().map(|token| token.id);
     let tokens: Vec<_> =
         tokens.iter().filter(|token| token.ended.is_none()).map(|token| (token.id, token.digest)).collect();
-    let text = text(selector, Some(credential.id), secret_of);
-    Ok(Selected { namespace: credential.namespace, count: tokens.len(), tokens, earlier, text })
-}
-
-fn fits(selector: &Selector, credential: &CredentialRow, token: &TokenRow) -> bool {
-    let held = |wanted: &jeton_types::Label| credential.labels.iter().any(|label| label == wanted);
-    selector.subject.as_ref().is_none_or(|subject| credential.subject.as_ref() == Some(subject))
-        && selector.labels.iter().all(held)
-        && selector.issued_before.is_none_or(|before| token.issued_at < before)
+    let text = selector::text(selector, Some(credential.id), secret_of);
+    Ok(Selected {
+        namespace: credential.namespace,
+        count: tokens.len(),
+        tokens,
+        earlier: earlier.map(|row| row.id),
+        text,
+    })
 }
 
 /// Of all credentials of a namespace.
@@ -141,30 +147,6 @@ fn searched(
         permitted(found, 1)?;
         earlier = Some(row::revocation_id(found, 0)?);
     }
-    let text = text(selector, None, None);
+    let text = selector::text(selector, None, None);
     Ok(Selected { namespace: namespace.clone(), tokens, count, earlier, text })
-}
-
-fn text(selector: &Selector, credential: Option<CredentialId>, secret_of: Option<TokenId>) -> String {
-    let mut map = Map::new();
-    let mut say = |key: &str, value: Value| drop(map.insert(key.to_owned(), value));
-    if selector.credential.is_some() {
-        say("credential", json!(credential));
-    }
-    if let Some(token) = selector.token {
-        say("token_id", json!(token));
-    }
-    if selector.secret.is_some() {
-        say("secret_of", json!(secret_of));
-    }
-    if let Some(subject) = &selector.subject {
-        say("subject", json!(subject));
-    }
-    if !selector.labels.is_empty() {
-        say("labels", json!(selector.labels));
-    }
-    if let Some(before) = selector.issued_before {
-        say("issued_before", json!(before));
-    }
-    Value::Object(map).to_string()
 }

@@ -8,7 +8,6 @@ use jeton_types::{CredentialId, CredentialName, Freshness, Invalid, NamespaceNam
 use rusqlite::params;
 
 use super::{
-    access::Actor,
     credential,
     ending::{self, Ending},
     namespace, revocation,
@@ -18,6 +17,7 @@ use super::{
 };
 use crate::{
     StoreError,
+    actor::Actor,
     model::{CredentialRef, CredentialRow, IssueNew, Labels, NamespaceNew, RootReplaced, StartRow, TokenRow},
 };
 

@@ -184,7 +184,7 @@ async fn a_long_log_is_copied_and_none_is_left_at_the_end() {
 
 #[test]
 fn the_chain_covers_every_part() {
-    use super::record_code::{Framed, chain};
+    use crate::record_code::{Framed, chain};
     use jeton_types::Hash32;
     let namespace: NamespaceName = "acme".parse().unwrap();
     let other: NamespaceName = "acm".parse().unwrap();

@@ -12,14 +12,16 @@ use jeton_types::{Entropy, NamespaceName, Prefix, Revision, RevocationId, StartI
 use rusqlite::{Connection, params};
 
 use super::{
-    access::Actor,
     open,
-    record_code::{self, Framed},
     row::{self, sql, time_value},
-    time::AuthorityTime,
     trail,
 };
-use crate::StoreError;
+use crate::{
+    StoreError,
+    actor::Actor,
+    authority_time::AuthorityTime,
+    record_code::{self, Framed},
+};
 
 /// An open write transaction.
 pub(super) struct Tx<'a> {

@@ -23,10 +23,9 @@ use tracing::{error, warn};
 
 use super::{
     CommitObserver, once, open,
-    time::AuthorityTime,
     tx::{Tx, Written},
 };
-use crate::{CommitLog, Committed, Health, StoreError};
+use crate::{CommitLog, Committed, Health, StoreError, authority_time::AuthorityTime};
 
 /// Mutations that may wait.
 pub(super) const QUEUE_MAX: usize = 4_096;

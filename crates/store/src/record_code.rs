@@ -3,16 +3,14 @@
 //! The changes are kept as JSON; that very text is what the chain hash covers, framed so that no two records have the
 //! same bytes. A change of this form needs a new kind, never another meaning for an old one.
 
-use jeton_feed::record::{Change, EndReason, Policy, Record, TokenEntry};
+use jeton_feed::record::{Change, EndReason, Policy, TokenEntry};
 use jeton_types::{
     CredentialId, Digest, Freshness, Hash32, NamespaceName, Prefix, Revision, ScopeSet, StartId, Subject, TokenId,
     UnixTime,
 };
-use rusqlite::{Connection, Row, params};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
-use super::row::{self, sql};
 use crate::StoreError;
 
 #[derive(Serialize, Deserialize)]
@@ -60,13 +58,13 @@ enum StoredReason {
 }
 
 /// The text under which changes are kept.
-pub(super) fn encode(changes: &[Change]) -> Result<String, StoreError> {
+pub(crate) fn encode(changes: &[Change]) -> Result<String, StoreError> {
     let stored: Vec<Stored> = changes.iter().map(Stored::of).collect::<Result<_, _>>()?;
     serde_json::to_string(&stored).map_err(|error| StoreError::Unavailable(error.to_string()))
 }
 
 /// The chain hash of a record whose changes are kept as `changes`.
-pub(super) fn chain(before: &Hash32, record: &Framed<'_>, changes: &str) -> Hash32 {
+pub(crate) fn chain(before: &Hash32, record: &Framed<'_>, changes: &str) -> Hash32 {
     let namespace = record.namespace.as_str();
     let hash = Sha256::new()
         .chain_update(before.as_bytes())
@@ -83,45 +81,19 @@ pub(super) fn chain(before: &Hash32, record: &Framed<'_>, changes: &str) -> Hash
 }
 
 /// What a chain hash covers besides the changes.
-pub(super) struct Framed<'a> {
-    pub(super) revision: Revision,
-    pub(super) predecessor: Revision,
-    pub(super) namespace: &'a NamespaceName,
-    pub(super) start: StartId,
-    pub(super) committed_at: UnixTime,
+pub(crate) struct Framed<'a> {
+    pub(crate) revision: Revision,
+    pub(crate) predecessor: Revision,
+    pub(crate) namespace: &'a NamespaceName,
+    pub(crate) start: StartId,
+    pub(crate) committed_at: UnixTime,
 }
 
-/// The records above `after` up to and including `upto`, at most `limit`.
-pub(super) fn list(
-    conn: &Connection,
-    after: Revision,
-    upto: Revision,
-    limit: usize,
-) -> Result<Vec<Record>, StoreError> {
-    let mut statement = conn.prepare_cached(sql!("record/list"))?;
-    let mut rows = statement.query(params![row::int(after.get()), row::int(upto.get()), row::int(limit as u64)])?;
-    let mut records = Vec::new();
-    while let Some(found) = rows.next()? {
-        records.push(record(found)?);
-    }
-    Ok(records)
-}
-
-fn record(row: &Row<'_>) -> Result<Record, StoreError> {
-    let revision = row::revision(row, 0)?;
-    let changes = row.get_ref(7)?.as_str().map_err(rusqlite::Error::from)?;
-    let stored: Vec<Stored> = serde_json::from_str(changes)
+/// The changes that are kept as `text` in the record of a revision.
+pub(crate) fn decode(revision: Revision, text: &str) -> Result<Vec<Change>, StoreError> {
+    let stored: Vec<Stored> = serde_json::from_str(text)
         .map_err(|error| StoreError::Corrupt(format!("the changes of record {revision} do not parse: {error}")))?;
-    Ok(Record {
-        revision,
-        predecessor: row::revision(row, 1)?,
-        namespace: row::parsed(row, 2)?,
-        start: row::start(row, 3)?,
-        chain_hash: row::hash(row, 4)?,
-        set_hash: row::hash_opt(row, 5)?,
-        committed_at: row::time(row, 6)?,
-        changes: stored.into_iter().map(Stored::into_change).collect(),
-    })
+    Ok(stored.into_iter().map(Stored::into_change).collect())
 }
 
 impl Stored {
