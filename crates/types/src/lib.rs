@@ -20,6 +20,7 @@ mod schema;
 mod scope;
 mod secret;
 mod span;
+mod subject;
 pub mod time;
 pub mod token;
 
@@ -29,12 +30,13 @@ pub use freshness::Freshness;
 pub use hash::Hash32;
 pub use id::{CredentialId, RevocationId, RotationId, SessionId, StartId, TokenId};
 pub use labels::Labels;
-pub use name::{CredentialName, Label, NamespaceName, Subject, VerifierName};
+pub use name::{CredentialName, Label, NamespaceName, VerifierName};
 pub use prefix::Prefix;
 pub use revision::Revision;
 pub use scope::{Scope, ScopeSet};
 pub use secret::Secret;
 pub use span::Span;
+pub use subject::Subject;
 pub use time::{BootTime, Clock, Entropy, Now, UnixTime};
 
 /// A text that does not have the form its type demands. The message says which form that is.

@@ -1,4 +1,4 @@
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -58,10 +58,9 @@ impl<'de> Deserialize<'de> for Scope {
     }
 }
 
-/// A set of scopes: sorted, without doubles, at most 64.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize)]
-#[serde(transparent)]
-pub struct ScopeSet(Box<[Scope]>);
+/// A set of scopes: sorted, without doubles, at most 64. Copies share it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct ScopeSet(Arc<[Scope]>);
 
 impl ScopeSet {
     /// The set of `scopes`.
@@ -127,6 +126,12 @@ impl fmt::Display for ScopeSet {
             f.write_str(scope.as_str())?;
         }
         Ok(())
+    }
+}
+
+impl Serialize for ScopeSet {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.iter())
     }
 }
 

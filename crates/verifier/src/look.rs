@@ -47,7 +47,7 @@ pub(crate) enum Found {
     /// The table does not hold it.
     Absent { namespace: Arc<NamespaceName>, birth: Revision },
     /// Here it is.
-    Here { namespace: Arc<NamespaceName>, entry: Arc<TokenEntry> },
+    Here { namespace: Arc<NamespaceName>, entry: TokenEntry },
 }
 
 /// What the rule says of it. Not an answer yet: the lease has not been looked at.
@@ -124,7 +124,7 @@ impl Computed {
         };
         let as_of = display_time(&lease, looked.at.boot);
         let not_after = display_time(&lease, until);
-        let answer = |code, namespace, entry: Option<Arc<TokenEntry>>| {
+        let answer = |code, namespace, entry: Option<TokenEntry>| {
             let expires_at = entry.as_ref().filter(|_| code == Code::Valid).and_then(|entry| entry.expires_at);
             let not_after = Some(expires_at.map_or(not_after, |expires_at| expires_at.min(not_after)));
             Outcome::Answer(Verdict { code, namespace, entry, revision: looked.watermark, as_of, not_after, source })

@@ -32,8 +32,8 @@ const LOOKS_MAX: usize = 2;
 /// The replica of one verifier process, shared by `Arc`: a session writes it, every thread reads it.
 ///
 /// A verification takes no lock across its steps and allocates nothing. What it costs beyond reading: one shard's read
-/// lock for the look-up, and two `Arc` clones, of the entry and of the namespace's name, because the verdict outlives
-/// the look and carries both. Watermark and lease are copied out of atomics, the view is held by an `arc-swap` guard.
+/// lock for the look-up, the copy of an entry and two `Arc` clones, of its scopes and of the namespace's name, because the
+/// verdict outlives the look and carries them. Watermark and lease are copied out of atomics, the view is held by an `arc-swap` guard.
 #[derive(Debug)]
 pub struct MemoryReplica<T: Table = ShardedTable> {
     served: Vec<Arc<NamespaceName>>,
@@ -133,6 +133,7 @@ impl<T: Table> MemoryReplica<T> {
     ///
     /// # Errors
     /// The verdict `malformed`, which needs neither table nor lease.
+    #[expect(clippy::result_large_err, reason = "the verdict is the answer; a box would be an allocation for garbage")]
     pub fn look(&self, text: &[u8], now: Now) -> Result<Looked, Verdict> {
         let Ok(parsed) = token::parse(text) else {
             return Err(Verdict {
@@ -256,7 +257,7 @@ impl<T: Table> Replica for MemoryReplica<T> {
         for row in rows {
             // What ended here stays ended, even if the authority should have forgotten it (S7).
             let known = known.and_then(|known| known.table.find(&row.digest));
-            built.table.put(settle(row, known.as_deref()));
+            built.table.put(settle(row, known.as_ref()));
         }
     }
 

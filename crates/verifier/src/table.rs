@@ -1,13 +1,15 @@
 //! The tokens of one namespace by digest. A small interface, so that a denser table can take this one's place.
 
-use std::{
-    collections::HashMap,
-    hash::{BuildHasherDefault, Hasher},
-    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
-};
+mod rights;
+mod row;
+mod shard;
+
+use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use jeton_feed::record::{EndReason, TokenEntry};
 use jeton_types::{Digest, UnixTime};
+
+use self::{rights::Known, row::Row, shard::Shard};
 
 /// The tokens of one namespace, tombstones among them. One writer, many readers; a call that returned is visible to
 /// every later [`Table::find`] on every thread.
@@ -15,7 +17,7 @@ use jeton_types::{Digest, UnixTime};
 /// Ends are monotone whatever the order: nothing revives an entry that has ended, nothing lengthens its life.
 pub trait Table: Default + Send + Sync + 'static {
     /// The entry of this digest.
-    fn find(&self, digest: &Digest) -> Option<Arc<TokenEntry>>;
+    fn find(&self, digest: &Digest) -> Option<TokenEntry>;
     /// Puts an entry, or renews one as [`settle`] says.
     fn put(&self, entry: TokenEntry);
     /// Brings an entry's expiry nearer, never farther.
@@ -46,29 +48,31 @@ fn nearest(one: Option<UnixTime>, other: Option<UnixTime>) -> Option<UnixTime> {
     one.into_iter().chain(other).min()
 }
 
-/// A power of two, so that a byte of the digest chooses evenly.
-const SHARDS: usize = 64;
+/// One for each value of a byte of the digest. Many, so that a shard that grows holds up few readers, and not for long.
+const SHARDS: usize = 256;
 
-/// A hash table in shards, each behind its own lock. A reader holds one shard's lock for one look-up and the clone of
-/// an `Arc`; a writer holds it for one entry.
+/// A hash table in shards, each behind its own lock. A reader holds one shard's lock for one look-up and the copy of its
+/// entry, which allocates nothing; a writer holds it for one entry.
+///
+/// What one token costs is its row and its place in the index, about 130 bytes (`docs/performance.md` measures it):
+/// scopes are held once for all tokens that have the same, and a subject of up to 30 bytes stands in the row.
 #[derive(Debug)]
 pub struct ShardedTable {
     shards: [RwLock<Shard>; SHARDS],
+    rights: Mutex<Known>,
 }
-
-type Shard = HashMap<Digest, Arc<TokenEntry>, BuildHasherDefault<OfDigest>>;
 
 impl Default for ShardedTable {
     fn default() -> Self {
-        Self { shards: std::array::from_fn(|_| RwLock::default()) }
+        Self { shards: std::array::from_fn(|_| RwLock::default()), rights: Mutex::default() }
     }
 }
 
 // A lock is poisoned only by a panic within one of these few lines; an entry is whole at every one of them.
 impl ShardedTable {
     fn shard(&self, digest: &Digest) -> &RwLock<Shard> {
-        // The last byte; the hash within a shard is made of the first ones.
-        &self.shards[digest.as_bytes()[31] as usize % SHARDS]
+        // The last byte; the place within a shard is made of the first ones.
+        &self.shards[usize::from(digest.as_bytes()[31])]
     }
 
     fn read(&self, digest: &Digest) -> RwLockReadGuard<'_, Shard> {
@@ -81,52 +85,33 @@ impl ShardedTable {
 }
 
 impl Table for ShardedTable {
-    fn find(&self, digest: &Digest) -> Option<Arc<TokenEntry>> {
-        self.read(digest).get(digest).cloned()
+    fn find(&self, digest: &Digest) -> Option<TokenEntry> {
+        self.read(digest).find(digest).map(Row::entry)
     }
 
     fn put(&self, entry: TokenEntry) {
+        let rights = self.rights.lock().unwrap_or_else(PoisonError::into_inner).of(&entry);
         let mut shard = self.write(&entry.digest);
-        let digest = entry.digest;
-        let entry = settle(entry, shard.get(&digest).map(Arc::as_ref));
-        shard.insert(digest, Arc::new(entry));
+        match shard.find_mut(&entry.digest) {
+            Some(row) => *row = Row::new(settle(entry, Some(&row.entry())), rights),
+            None => shard.insert(Row::new(entry, rights)),
+        }
     }
 
     fn deadline(&self, digest: &Digest, expires_at: UnixTime) {
-        if let Some(entry) = self.write(digest).get_mut(digest) {
-            let entry = Arc::make_mut(entry);
-            entry.expires_at = nearest(entry.expires_at, Some(expires_at));
+        if let Some(row) = self.write(digest).find_mut(digest) {
+            row.deadline(expires_at);
         }
     }
 
     fn end(&self, digest: &Digest, reason: EndReason) {
-        if let Some(entry) = self.write(digest).get_mut(digest) {
-            let entry = Arc::make_mut(entry);
-            entry.ended = entry.ended.or(Some(reason));
+        if let Some(row) = self.write(digest).find_mut(digest) {
+            row.end(reason);
         }
     }
 
     fn len(&self) -> usize {
         self.shards.iter().map(|shard| shard.read().unwrap_or_else(PoisonError::into_inner).len()).sum()
-    }
-}
-
-/// A digest is a SHA-256 already; its first eight bytes are as good a hash as any of them would make.
-#[derive(Debug, Default)]
-struct OfDigest(u64);
-
-impl Hasher for OfDigest {
-    fn write(&mut self, bytes: &[u8]) {
-        if let Some(first) = bytes.first_chunk() {
-            self.0 = u64::from_le_bytes(*first);
-        }
-    }
-
-    /// The length that comes before the bytes says nothing.
-    fn write_usize(&mut self, _: usize) {}
-
-    fn finish(&self) -> u64 {
-        self.0
     }
 }
 
@@ -188,11 +173,43 @@ mod tests {
         }
     }
 
+    /// Every token that was put is found as it was put, and no other, through all the sizes that a shard grows to.
     #[test]
-    fn the_hash_is_the_first_eight_bytes() {
-        use std::hash::BuildHasher as _;
-        let mut bytes = [0; 32];
-        bytes[..8].copy_from_slice(&7_u64.to_le_bytes());
-        assert_eq!(BuildHasherDefault::<OfDigest>::default().hash_one(Digest::from_bytes(bytes)), 7);
+    fn a_growing_table_keeps_everything() {
+        let digest = |number: u32, shard: u8, mark: u8| {
+            let mut bytes = [0; 32];
+            // Homes that collide by the dozen, and marks that say little.
+            bytes[..4].copy_from_slice(&(number / 12).to_le_bytes());
+            bytes[8..12].copy_from_slice(&number.to_le_bytes());
+            bytes[30] = mark;
+            bytes[31] = shard;
+            Digest::from_bytes(bytes)
+        };
+        let of = |number: u32| digest(number, (number % 3) as u8, (number % 2) as u8);
+        let made = |number: u32| {
+            let mut entry = entry(0, number.is_multiple_of(5).then_some(u64::from(number)), number.is_multiple_of(7));
+            entry.digest = of(number);
+            entry.subject = (!number.is_multiple_of(4)).then(|| format!("s{number}").parse().unwrap());
+            entry.scopes = ScopeSet::parse([["a", "b"][number as usize % 2]]).unwrap();
+            entry.disabled = number.is_multiple_of(11);
+            entry
+        };
+        let table = ShardedTable::default();
+        for number in 0..3000 {
+            assert_eq!(table.find(&of(number)), None);
+            table.put(made(number));
+            assert_eq!(table.len(), number as usize + 1);
+            if number.is_multiple_of(100) {
+                for known in 0..=number {
+                    assert_eq!(table.find(&of(known)), Some(made(known)), "{known} of {number}");
+                }
+            }
+        }
+        for number in 0..3000 {
+            assert_eq!(table.find(&digest(number, 3, 0)), None, "another shard");
+            assert_eq!(table.find(&digest(number, (number % 3) as u8, 2)), None, "another token of the same home");
+            table.put(TokenEntry { disabled: false, ..made(number) });
+        }
+        assert_eq!(table.len(), 3000, "put anew is not one more");
     }
 }

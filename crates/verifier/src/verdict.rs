@@ -104,12 +104,12 @@ impl fmt::Display for Source {
 
 /// An answer with its evidence. Only the steps of a look make one, at its release.
 ///
-/// It shares the token's entry with the table, so that an answer allocates nothing.
+/// It holds a copy of the token's entry, made without an allocation.
 #[derive(Debug, Clone)]
 pub struct Verdict {
     pub(crate) code: Code,
     pub(crate) namespace: Option<Arc<NamespaceName>>,
-    pub(crate) entry: Option<Arc<TokenEntry>>,
+    pub(crate) entry: Option<TokenEntry>,
     pub(crate) revision: Revision,
     pub(crate) as_of: UnixTime,
     pub(crate) not_after: Option<UnixTime>,

@@ -1,6 +1,6 @@
 //! A table whose look-ups can be interrupted: what happens before and after the read, within one look.
 
-use std::{cell::RefCell, sync::Arc};
+use std::cell::RefCell;
 
 use jeton_feed::record::{EndReason, TokenEntry};
 use jeton_types::{Digest, UnixTime};
@@ -30,7 +30,7 @@ pub(super) fn clear() {
 pub(super) struct Hooked(ShardedTable);
 
 impl Table for Hooked {
-    fn find(&self, digest: &Digest) -> Option<Arc<TokenEntry>> {
+    fn find(&self, digest: &Digest) -> Option<TokenEntry> {
         // Both are taken first: what runs in between looks up as well.
         let (before, after) = (BEFORE.take(), AFTER.take());
         if let Some(before) = before {

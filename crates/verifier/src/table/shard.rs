@@ -1,0 +1,113 @@
+//! The rows of one shard, and where each of them is.
+
+use jeton_types::Digest;
+
+use super::row::Row;
+
+/// Rows in blocks, found through an open-addressed array of row numbers: 4 bytes a slot, at most three quarters taken.
+///
+/// Rows are never moved once their block is full, and growing means a bigger array of numbers, not a copy of all rows.
+/// So the memory is that of the rows, and 5 to 11 bytes for each.
+#[derive(Debug, Default)]
+pub(super) struct Shard {
+    /// A power of two of slots, or none yet.
+    slots: Vec<Slot>,
+    /// All of [`BLOCK`] rows but the last.
+    blocks: Vec<Vec<Row>>,
+    len: usize,
+}
+
+/// Zero if free; else eight bits of the digest, so that hardly ever a row is looked at in vain, and the row's number plus
+/// one in the other 24.
+type Slot = u32;
+
+const NUMBER_BITS: u32 = 24;
+const NUMBER_MASK: u32 = (1 << NUMBER_BITS) - 1;
+/// A shard's limit. All shards together hold four thousand million rows then, in half a terabyte.
+const ROWS_MAX: usize = NUMBER_MASK as usize;
+/// Rows in a block.
+const BLOCK: usize = 64;
+const SLOTS_MIN: usize = 8;
+
+impl Shard {
+    pub(super) const fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(super) fn find(&self, digest: &Digest) -> Option<&Row> {
+        self.number_of(digest).map(|number| self.row(number))
+    }
+
+    pub(super) fn find_mut(&mut self, digest: &Digest) -> Option<&mut Row> {
+        let number = self.number_of(digest)?;
+        Some(&mut self.blocks[number / BLOCK][number % BLOCK])
+    }
+
+    /// Adds a row whose digest is not there yet.
+    pub(super) fn insert(&mut self, row: Row) {
+        // The driver ends by it and every answer is stale from then on: better than a token that silently is not there.
+        assert!(self.len < ROWS_MAX, "a shard of the token table is full");
+        if (self.len + 1) * 4 > self.slots.len() * 3 {
+            self.grow();
+        }
+        place(&mut self.slots, &row.digest, self.len);
+        match self.blocks.last_mut() {
+            Some(block) if block.len() < BLOCK => block.push(row),
+            _ => self.blocks.push(vec![row]),
+        }
+        self.len += 1;
+    }
+
+    fn row(&self, number: usize) -> &Row {
+        &self.blocks[number / BLOCK][number % BLOCK]
+    }
+
+    fn number_of(&self, digest: &Digest) -> Option<usize> {
+        let mask = self.slots.len().checked_sub(1)?;
+        let (mut at, mark) = (home(digest) & mask, mark(digest));
+        loop {
+            // A quarter of the slots is free, so this ends.
+            let slot = self.slots[at];
+            if slot == 0 {
+                return None;
+            }
+            if slot & !NUMBER_MASK == mark {
+                let number = (slot & NUMBER_MASK) as usize - 1;
+                if self.row(number).digest == *digest {
+                    return Some(number);
+                }
+            }
+            at = (at + 1) & mask;
+        }
+    }
+
+    fn grow(&mut self) {
+        let mut slots = vec![0; (self.slots.len() * 2).max(SLOTS_MIN)];
+        for (number, row) in self.blocks.iter().flatten().enumerate() {
+            place(&mut slots, &row.digest, number);
+        }
+        self.slots = slots;
+    }
+}
+
+/// Writes a row's number into the first free slot from its home on.
+fn place(slots: &mut [Slot], digest: &Digest, number: usize) {
+    let mask = slots.len() - 1;
+    let mut at = home(digest) & mask;
+    while slots[at] != 0 {
+        at = (at + 1) & mask;
+    }
+    // Below `ROWS_MAX`, so it fits.
+    slots[at] = mark(digest) | (number as u32 + 1);
+}
+
+/// A digest is a SHA-256 already: its first eight bytes are as good a hash as any that could be made of it.
+fn home(digest: &Digest) -> usize {
+    let bytes = digest.as_bytes();
+    u64::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3], bytes[4], bytes[5], bytes[6], bytes[7]]) as usize
+}
+
+/// Eight bits that neither `home` nor the choice of the shard has used.
+fn mark(digest: &Digest) -> Slot {
+    Slot::from(digest.as_bytes()[30]) << NUMBER_BITS
+}
