@@ -23,6 +23,7 @@ mod span;
 mod subject;
 pub mod time;
 pub mod token;
+mod verdict;
 
 pub use credential_ref::CredentialRef;
 pub use digest::Digest;
@@ -38,6 +39,7 @@ pub use secret::Secret;
 pub use span::Span;
 pub use subject::Subject;
 pub use time::{BootTime, Clock, Entropy, Now, UnixTime};
+pub use verdict::{Source, VerdictCode};
 
 /// A text that does not have the form its type demands. The message says which form that is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

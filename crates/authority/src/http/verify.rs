@@ -1,7 +1,7 @@
 //! What the authority itself says of a token: for callers that hold no replica, and for people.
 
 use axum::{extract::State, response::Response};
-use jeton_api::verify::{self, VerdictCode, VerdictView, VerifyRequest};
+use jeton_api::verify::{VerdictView, VerifyRequest};
 use jeton_lifecycle::Action;
 use jeton_store::{
     Store,
@@ -76,7 +76,7 @@ fn decided(
 fn refused(code: Code, revision: Revision, now: UnixTime) -> VerdictView {
     VerdictView {
         valid: false,
-        code: word(code),
+        code,
         namespace: None,
         token_id: None,
         credential_id: None,
@@ -86,22 +86,6 @@ fn refused(code: Code, revision: Revision, now: UnixTime) -> VerdictView {
         revision,
         as_of: now.into(),
         not_after: None,
-        source: verify::Source::Authority,
-    }
-}
-
-const fn word(code: Code) -> VerdictCode {
-    match code {
-        Code::Valid => VerdictCode::Valid,
-        Code::Malformed => VerdictCode::Malformed,
-        Code::Unknown => VerdictCode::Unknown,
-        Code::Revoked => VerdictCode::Revoked,
-        Code::Expired => VerdictCode::Expired,
-        Code::NotYetValid => VerdictCode::NotYetValid,
-        Code::Disabled => VerdictCode::Disabled,
-        Code::InsufficientScope => VerdictCode::InsufficientScope,
-        Code::AddressDenied => VerdictCode::AddressDenied,
-        Code::RateLimited => VerdictCode::RateLimited,
-        Code::Stale => VerdictCode::Stale,
+        source: Source::Authority,
     }
 }

@@ -13,11 +13,11 @@ use axum::{
 use jeton_api::{
     problem::Code as ProblemCode,
     time::Timestamp,
-    verify::{Source as SourceView, VerdictCode, VerdictView, VerifyRequest},
+    verify::{VerdictView, VerifyRequest},
 };
 use jeton_client::feed::Answer;
 use jeton_host::serve::{Peer, read_body};
-use jeton_verifier::{Code, Required, Source, Verdict};
+use jeton_verifier::{Required, Verdict};
 
 use super::{Edge, problem};
 
@@ -66,7 +66,7 @@ fn is_json(headers: &HeaderMap) -> bool {
 fn view(verdict: &Verdict) -> VerdictView {
     VerdictView {
         valid: verdict.valid(),
-        code: code(verdict.code()),
+        code: verdict.code(),
         namespace: verdict.namespace().cloned(),
         token_id: verdict.token(),
         credential_id: verdict.credential(),
@@ -76,26 +76,6 @@ fn view(verdict: &Verdict) -> VerdictView {
         revision: verdict.revision(),
         as_of: Timestamp(verdict.as_of()),
         not_after: verdict.not_after().map(Timestamp),
-        source: match verdict.source() {
-            Source::Replica => SourceView::Replica,
-            Source::Grace => SourceView::Grace,
-            Source::Authority => SourceView::Authority,
-        },
-    }
-}
-
-const fn code(code: Code) -> VerdictCode {
-    match code {
-        Code::Valid => VerdictCode::Valid,
-        Code::Malformed => VerdictCode::Malformed,
-        Code::Unknown => VerdictCode::Unknown,
-        Code::Revoked => VerdictCode::Revoked,
-        Code::Expired => VerdictCode::Expired,
-        Code::NotYetValid => VerdictCode::NotYetValid,
-        Code::Disabled => VerdictCode::Disabled,
-        Code::InsufficientScope => VerdictCode::InsufficientScope,
-        Code::AddressDenied => VerdictCode::AddressDenied,
-        Code::RateLimited => VerdictCode::RateLimited,
-        Code::Stale => VerdictCode::Stale,
+        source: verdict.source(),
     }
 }
