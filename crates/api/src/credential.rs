@@ -1,8 +1,10 @@
 //! Credentials: issuing, showing, rotating.
 
+use std::{fmt, str::FromStr};
+
 pub use jeton_lifecycle::change::CredentialState;
-use jeton_types::{CredentialId, CredentialName, Labels, NamespaceName, Revision, ScopeSet, Span, Subject};
-use serde::{Deserialize, Deserializer, Serialize};
+use jeton_types::{CredentialId, CredentialName, Label, Labels, NamespaceName, Revision, ScopeSet, Span, Subject};
+use serde::{Deserialize, Deserializer, Serialize, de::Error};
 
 use crate::{
     revocation::{Reason, RevocationView, TimeoutMs, Wait},
@@ -177,28 +179,79 @@ pub struct RotatedView {
     pub revision: Revision,
 }
 
-/// Which credentials are asked for, in the query of `GET /v1/namespaces/{ns}/credentials`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// Which credentials are asked for, in the query of `GET /v1/namespaces/{ns}/credentials`. All that is given must be so.
+/// `label` may be given several times, the others once.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CredentialQuery {
     /// The one of this name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<CredentialName>,
     /// Those that speak for this one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<Subject>,
-    /// Those that have this label, `key=value`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub label: Option<String>,
+    /// Those that have all of these labels.
+    pub labels: Labels,
     /// Those in this state.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<CredentialState>,
     /// The `next` of the page before.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
     /// Items on the page.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
+}
+
+impl CredentialQuery {
+    /// The query as it is written, name by name and value by value.
+    #[must_use]
+    pub fn pairs(&self) -> Vec<(&'static str, String)> {
+        let one = |name, value: Option<String>| value.map(|value| (name, value));
+        let labels = self.labels.iter().map(|label| ("label", format!("{}={}", label.key, label.value)));
+        [
+            one("name", self.name.as_ref().map(ToString::to_string)),
+            one("subject", self.subject.as_ref().map(ToString::to_string)),
+        ]
+        .into_iter()
+        .flatten()
+        .chain(labels)
+        .chain(one("state", self.state.map(|state| state.to_string())))
+        .chain(one("after", self.after.clone()))
+        .chain(one("limit", self.limit.map(|limit| limit.to_string())))
+        .collect()
+    }
+}
+
+impl<'de> Deserialize<'de> for CredentialQuery {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        fn once<T: FromStr<Err: fmt::Display>, E: Error>(
+            place: &mut Option<T>,
+            name: &str,
+            value: &str,
+        ) -> Result<(), E> {
+            let value = value.parse().map_err(|form| E::custom(format_args!("`{name}`: {form}")))?;
+            match place.replace(value) {
+                None => Ok(()),
+                Some(_) => Err(E::custom(format_args!("duplicate field `{name}`"))),
+            }
+        }
+
+        let mut query = Self::default();
+        let (mut labels, mut state) = (Vec::new(), None);
+        for (name, value) in Vec::<(String, String)>::deserialize(deserializer)? {
+            match name.as_str() {
+                "name" => once(&mut query.name, &name, &value)?,
+                "subject" => once(&mut query.subject, &name, &value)?,
+                "label" => labels.push(value.parse::<Label>().map_err(D::Error::custom)?),
+                "state" => once(&mut state, &name, &value)?,
+                "after" => once(&mut query.after, &name, &value)?,
+                "limit" => once(&mut query.limit, &name, &value)?,
+                _ => {
+                    return Err(D::Error::custom(
+                        "unknown field: there are name, subject, label, state, after and limit",
+                    ));
+                }
+            }
+        }
+        query.state = state;
+        query.labels = Labels::new(labels).map_err(D::Error::custom)?;
+        Ok(query)
+    }
 }
 
 #[cfg(test)]
@@ -276,6 +329,36 @@ mod tests {
         }
         for bad in [r#"{"name":"x"}"#, r#"{"disabled":null,"x":1}"#, r#"{"expires_at":"30d"}"#, r#"{"scopes":"a"}"#] {
             assert!(serde_json::from_str::<CredentialPatch>(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_query_is_read_as_it_is_written() {
+        let labels = ["team=core", "a/b=c d"].map(|label| label.parse().unwrap());
+        let query = CredentialQuery {
+            name: Some("billing".parse().unwrap()),
+            subject: Some("svc:x".parse().unwrap()),
+            labels: Labels::new(labels).unwrap(),
+            state: Some(CredentialState::Disabled),
+            after: Some("x".to_owned()),
+            limit: Some(7),
+        };
+        let read = |pairs: &[(&str, String)]| {
+            serde_json::from_value::<CredentialQuery>(serde_json::json!(pairs)).map_err(|error| error.to_string())
+        };
+        assert_eq!(read(&query.pairs()), Ok(query));
+        assert_eq!(read(&[]), Ok(CredentialQuery::default()));
+        for (wrong, why) in [
+            (vec![("state", "gone")], "a state is"),
+            (vec![("name", "a"), ("name", "a")], "duplicate"),
+            (vec![("label", "a=1"), ("label", "a=2")], "twice"),
+            (vec![("label", "a")], "a label is"),
+            (vec![("limit", "-1")], "`limit`"),
+            (vec![("owner", "x")], "unknown field"),
+        ] {
+            let pairs: Vec<(&str, String)> = wrong.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+            let said = read(&pairs).unwrap_err();
+            assert!(said.contains(why), "{said}");
         }
     }
 

@@ -3,9 +3,9 @@
 //! One call may do both. What it gives needs the right to issue, what it ends the right to revoke: whoever can only take
 //! away gives nothing, and whoever can only give cannot cut off what is in use.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
-use jeton_types::{Labels, ScopeSet, Span, Subject, TokenId, UnixTime};
+use jeton_types::{Invalid, Labels, ScopeSet, Span, Subject, TokenId, UnixTime};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -63,6 +63,15 @@ impl CredentialState {
             Self::Disabled => "disabled",
             Self::Deleted => "deleted",
         }
+    }
+}
+
+impl FromStr for CredentialState {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let all = [Self::Active, Self::Disabled, Self::Deleted];
+        all.into_iter().find(|state| state.as_str() == text).ok_or(Invalid("a state is active, disabled or deleted"))
     }
 }
 

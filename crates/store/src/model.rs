@@ -159,8 +159,8 @@ pub struct CredentialDelete {
 pub struct CredentialFilter {
     /// They speak for this one.
     pub subject: Option<Subject>,
-    /// They have this label.
-    pub label: Option<jeton_types::Label>,
+    /// They have all of these labels.
+    pub labels: Labels,
     /// They are in this state.
     pub state: Option<CredentialState>,
 }

@@ -110,6 +110,16 @@ impl Operation {
         operation
     }
 
+    /// A parameter that may be given several times.
+    pub(super) fn queries<T: ToSchema>(mut self, name: &str, description: &str, max: usize) -> Self {
+        let schema = json!({"type": "array", "items": self.refer::<T>(), "maxItems": max, "uniqueItems": true});
+        self.parameters.push(json!({
+            "name": name, "in": "query", "required": false, "description": description,
+            "style": "form", "explode": true, "schema": schema,
+        }));
+        self
+    }
+
     fn parameter<T: ToSchema>(mut self, place: &str, name: &str, required: bool, description: &str) -> Self {
         let schema = self.refer::<T>();
         let parameter =

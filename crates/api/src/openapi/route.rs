@@ -1,6 +1,8 @@
 //! The table of routes. A test of the authority compares it with the router.
 
-use jeton_types::{CredentialId, CredentialName, Label, NamespaceName, RevocationId, SessionId, Subject, TokenId};
+use jeton_types::{
+    CredentialId, CredentialName, Label, NamespaceName, RevocationId, SessionId, Subject, TokenId, limits::LABELS_MAX,
+};
 use serde_json::json;
 
 use super::operation::Operation;
@@ -74,7 +76,7 @@ fn credentials() -> Vec<Operation> {
             .named::<NamespaceName>("ns")
             .query::<CredentialName>("name", "the one of this name")
             .query::<Subject>("subject", "those that speak for this one")
-            .query::<Label>("label", "those that have this label, `key=value`")
+            .queries::<Label>("label", "those that have this label, `key=value`; of several, all", LABELS_MAX)
             .query::<CredentialState>("state", "those in this state")
             .paged::<CredentialId>()
             .answers_page::<CredentialView>("a page of them, oldest first"),

@@ -18,7 +18,7 @@ use jeton_store::{
         self, CredentialChange, CredentialDelete, CredentialFilter, CredentialRow, CredentialState, IssueNew, Patched,
     },
 };
-use jeton_types::{CredentialId, CredentialRef, Label, NamespaceName};
+use jeton_types::{CredentialId, CredentialRef, NamespaceName};
 
 use super::{
     answer,
@@ -75,9 +75,7 @@ pub(crate) async fn list(
 ) -> Result<Response, Failure> {
     access.permit(Action::CredentialRead, Some(&namespace))?;
     let part: Part<CredentialId> = Part::parse(query.after.as_deref(), query.limit)?;
-    let label = query.label.map(|text| text.parse::<Label>()).transpose();
-    let label = label.map_err(|form| Failure::new(Code::InvalidRequest, form.to_string()))?;
-    let filter = CredentialFilter { subject: query.subject, label, state: query.state };
+    let filter = CredentialFilter { subject: query.subject, labels: query.labels, state: query.state };
     namespace::must_exist(&core, &namespace).await?;
     if let Some(name) = query.name {
         let row = core.store.credential(CredentialRef::Name(namespace, name)).await?;
@@ -216,6 +214,6 @@ fn view(row: CredentialRow) -> CredentialView {
 fn fits(filter: &CredentialFilter, row: &CredentialRow) -> bool {
     let state = CredentialState::of(row.disabled.is_some(), row.deleted.is_some());
     filter.subject.as_ref().is_none_or(|subject| row.subject.as_ref() == Some(subject))
-        && filter.label.as_ref().is_none_or(|label| row.labels.iter().any(|held| held == label))
+        && filter.labels.iter().all(|label| row.labels.iter().any(|held| held == label))
         && filter.state.is_none_or(|wanted| wanted == state)
 }

@@ -198,7 +198,9 @@ async fn credentials_are_listed_by_what_they_are() {
     let id = text(&world.get("/v1/namespaces/acme/credentials?name=one").await.json()["items"][0]["id"]);
     world.delete(&format!("/v1/credentials/{id}")).await.expect(StatusCode::OK);
     assert_eq!(list("state=deleted").await, "one");
-    for wrong in ["state=gone", "label=core", "subject=", "labels=x"] {
+    for wrong in
+        ["state=gone", "label=core", "subject=", "labels=x", "label=a%3D1&label=a%3D2", "state=active&state=active"]
+    {
         let answer = world.get(&format!("/v1/namespaces/acme/credentials?{wrong}")).await;
         answer.problem(400, "invalid_request");
     }

@@ -78,11 +78,11 @@ pub struct CredentialListArgs {
     /// Those that speak for this one.
     #[arg(long, value_name = "S")]
     pub subject: Option<Subject>,
-    /// Those that have this label.
-    #[arg(long, value_name = "K=V")]
-    pub label: Option<Label>,
+    /// Those that have this label; of several, all.
+    #[arg(long = "label", value_name = "K=V")]
+    pub labels: Vec<Label>,
     /// Those in this state: active, disabled or deleted.
-    #[arg(long, value_name = "STATE", value_parser = state)]
+    #[arg(long, value_name = "STATE")]
     pub state: Option<CredentialState>,
     #[command(flatten)]
     pub connection: Connection,
@@ -166,11 +166,6 @@ impl std::str::FromStr for Moment {
         let micros = u64::try_from(found.as_microsecond()).map_err(|_| format!("`{text}` is before 1970"))?;
         Ok(Self(UnixTime::from_micros(micros)))
     }
-}
-
-fn state(text: &str) -> Result<CredentialState, String> {
-    let all = [CredentialState::Active, CredentialState::Disabled, CredentialState::Deleted];
-    all.into_iter().find(|state| state.as_str() == text).ok_or("a state is active, disabled or deleted".to_owned())
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 use std::time::Instant;
 
 use jeton_api::{
-    credential::{CredentialChangedView, CredentialPatch, CredentialView},
+    credential::{CredentialChangedView, CredentialPatch, CredentialQuery, CredentialView},
+    page::LIMIT_MAX,
     time::Timestamp,
     token::TokenView,
 };
@@ -20,7 +21,7 @@ use crate::{
 pub async fn run(command: CredentialCommand, json: bool) -> Outcome {
     match command {
         CredentialCommand::List(args) => {
-            let all: Vec<CredentialView> = pages(&client(&args.connection)?, &list_path(&args)).await?;
+            let all: Vec<CredentialView> = pages(&client(&args.connection)?, &list_path(&args)?).await?;
             if json {
                 output::document(&all)?;
             } else {
@@ -74,15 +75,17 @@ pub async fn run(command: CredentialCommand, json: bool) -> Outcome {
     Ok(Exit::Done)
 }
 
-fn list_path(args: &CredentialListArgs) -> String {
-    let filters = [
-        args.subject.as_ref().map(|subject| format!("subject={}", encode(subject.as_str()))),
-        args.label.as_ref().map(|label| format!("label={}", encode(&format!("{}={}", label.key, label.value)))),
-        args.state.map(|state| format!("state={state}")),
-    ];
-    let filters: Vec<String> = filters.into_iter().flatten().collect();
-    let query = if filters.is_empty() { String::new() } else { format!("?{}", filters.join("&")) };
-    format!("/v1/namespaces/{}/credentials{query}", args.namespace)
+fn list_path(args: &CredentialListArgs) -> Result<String, Failure> {
+    let query = CredentialQuery {
+        subject: args.subject.clone(),
+        labels: Labels::new(args.labels.clone()).map_err(Failure::usage)?,
+        state: args.state,
+        limit: Some(LIMIT_MAX),
+        ..CredentialQuery::default()
+    };
+    let pairs = query.pairs().into_iter().map(|(name, value)| format!("{name}={}", encode(&value)));
+    let query = pairs.collect::<Vec<_>>().join("&");
+    Ok(format!("/v1/namespaces/{}/credentials?{query}", args.namespace))
 }
 
 /// A value of a query: all that is not plainly itself is written as bytes.

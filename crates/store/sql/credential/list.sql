@@ -3,9 +3,14 @@ FROM credential
 WHERE
     namespace = ?1 AND id > ?2
     AND (?4 IS NULL OR subject = ?4)
-    AND (?5 IS NULL OR labels ->> ('$."' || ?5 || '"') = ?6)
+    AND NOT EXISTS (
+        SELECT 1 FROM json_each(?5) AS wanted
+        WHERE NOT EXISTS (
+            SELECT 1 FROM json_each(credential.labels) AS held WHERE held.key = wanted.key AND held.value = wanted.value
+        )
+    )
     AND (
-        ?7 IS NULL
-        OR ?7 = CASE WHEN deleted_at IS NOT NULL THEN 'deleted' WHEN disabled_at IS NOT NULL THEN 'disabled' ELSE 'active' END
+        ?6 IS NULL
+        OR ?6 = CASE WHEN deleted_at IS NOT NULL THEN 'deleted' WHEN disabled_at IS NOT NULL THEN 'disabled' ELSE 'active' END
     )
 ORDER BY id LIMIT ?3

@@ -151,14 +151,12 @@ pub(super) fn list(
     limit: usize,
 ) -> Result<Vec<CredentialRow>, StoreError> {
     let after: &[u8] = after.as_ref().map_or(&[], |id| id.as_bytes());
-    let label = filter.label.as_ref();
     let params = params![
         namespace.as_str(),
         after,
         row::int(limit as u64),
         filter.subject.as_ref().map(|subject| subject.as_str()),
-        label.map(|label| &*label.key),
-        label.map(|label| &*label.value),
+        row::labels_value(&filter.labels),
         filter.state.map(CredentialState::as_str)
     ];
     Ok(row::all(conn, sql!("credential/list"), params, row::credential_row)?)

@@ -314,12 +314,21 @@ async fn credentials_are_found_by_what_they_are() {
         names.sort_unstable();
         names
     };
-    let label = |key, value| CredentialFilter { label: Some(Label::new(key, value).unwrap()), ..Default::default() };
+    let label = |key, value| CredentialFilter {
+        labels: Labels::new([Label::new(key, value).unwrap()]).unwrap(),
+        ..Default::default()
+    };
     let state = |state| CredentialFilter { state: Some(state), ..Default::default() };
     assert_eq!(find(CredentialFilter::default()).await, ["one", "three", "two"]);
     assert_eq!(find(label("team", "core")).await, ["one", "two"]);
     assert_eq!(find(label("a/b.c", "d=e")).await, ["two"]);
     assert_eq!(find(label("team", "x")).await, [""; 0]);
+    let both = |value| {
+        let labels = [("a/b.c", "d=e"), ("team", value)].map(|(key, value)| Label::new(key, value).unwrap());
+        CredentialFilter { labels: Labels::new(labels).unwrap(), ..Default::default() }
+    };
+    assert_eq!(find(both("core")).await, ["two"]);
+    assert_eq!(find(both("x")).await, [""; 0]);
     assert_eq!(
         find(CredentialFilter { subject: two.credential.subject.clone(), ..label("team", "core") }).await,
         ["two"]
