@@ -69,7 +69,7 @@ pub struct CredentialView {
 #[serde(deny_unknown_fields)]
 pub struct CredentialPatch {
     /// Whom it is to speak for; `null` for nobody.
-    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "crate::given", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<Subject>))]
     pub subject: Option<Option<Subject>>,
     /// All that it is to be allowed.
@@ -79,7 +79,7 @@ pub struct CredentialPatch {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub labels: Option<Labels>,
     /// How long tokens to come live; `null` for the namespace's default.
-    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "crate::given", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<Span>))]
     pub ttl: Option<Option<Span>>,
     /// Whether it is switched off.
@@ -97,11 +97,6 @@ pub struct CredentialPatch {
     /// How long to wait for a complete receipt: at most ten minutes, 30 s if not said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_ms: Option<TimeoutMs>,
-}
-
-/// A field that is `null` is given; one that is not there is not.
-fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
 }
 
 /// What `DELETE /v1/credentials/{id}` takes, in its query.

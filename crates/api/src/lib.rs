@@ -20,3 +20,10 @@ pub mod time;
 pub mod token;
 pub mod verifier;
 pub mod verify;
+
+use serde::{Deserialize, Deserializer};
+
+/// A field that is `null` is given; one that is not there is not.
+fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}

@@ -49,13 +49,22 @@ pub struct NamespaceView {
     pub disabled_at: Option<Timestamp>,
 }
 
-/// `PATCH /v1/namespaces/{ns}`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// `PATCH /v1/namespaces/{ns}`: what is not named stays. What ends authority has a receipt.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NamespacePatch {
+    /// What its verifiers are to do when they are cut off. A shorter grace than before has a receipt: that all of them
+    /// know it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub freshness: Option<Freshness>,
+    /// How long tokens to come live unless a request says otherwise; `null` for ever.
+    #[serde(default, deserialize_with = "crate::given", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Span>))]
+    pub default_ttl: Option<Option<Span>>,
     /// Whether all of it is switched off: no token of it is good until it is enabled again.
-    pub disabled: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disabled: Option<bool>,
     /// Why, for whoever looks at it later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,

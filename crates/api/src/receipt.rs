@@ -177,8 +177,10 @@ impl ReceiptPayload {
     }
 
     fn check_tokens(&self) -> Result<(), String> {
-        // A namespace is switched off as a whole, and a credential is deleted that may have no living token.
-        if self.count == 0 && !matches!(self.effect, Effect::Disable | Effect::Delete | Effect::Narrow) {
+        // A namespace is switched off as a whole, or made stricter, and a credential is deleted that may have no living token.
+        if self.count == 0
+            && !matches!(self.effect, Effect::Disable | Effect::Delete | Effect::Narrow | Effect::Tighten)
+        {
             return Err("it names no token".to_owned());
         }
         if (self.tokens.len() as u64).checked_add(self.tokens_omitted) != Some(self.count) {
@@ -262,6 +264,9 @@ fn statement(parts: &ReceiptParts) -> String {
         Effect::Disable => format!("accepts {tokens} disabled by {}, until a later revision enables again", parts.id),
         Effect::Narrow => {
             format!("grants {tokens} a scope taken away by {}, until a later revision gives it again", parts.id)
+        }
+        Effect::Tighten => {
+            format!("goes on for longer than the grace set by {} when it is cut off, until a later revision", parts.id)
         }
         Effect::Expire => format!("accepts {tokens} past the expiry set by {}", parts.id),
     };
@@ -357,7 +362,7 @@ mod tests {
         for effect in Effect::ALL {
             let mut parts = ReceiptParts { effect, ..parts() };
             parts.verifiers.truncate(1);
-            if effect == Effect::Disable {
+            if matches!(effect, Effect::Disable | Effect::Tighten) {
                 parts.tokens.clear();
             }
             let payload = ReceiptPayload::new(parts);

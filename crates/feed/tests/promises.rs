@@ -13,7 +13,7 @@ mod world;
 
 use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
 
-use self::world::{Action, Flaw, Plan, Sightings, plan, run};
+use self::world::{Action, Flaw, Plan, Rng, Sightings, plan, run};
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, max_shrink_iters: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
@@ -88,6 +88,52 @@ fn the_strict_bound_is_nearly_reached() {
 fn the_same_plan_gives_the_same_world() {
     for plan in plans(3) {
         assert_eq!(run(&plan), run(&plan));
+    }
+}
+
+/// A policy that is changed to and fro all the while, as verifiers are cut off one way, the other, or both, and heal; with
+/// revocations in between. What is known of D on the two sides is then as different as it can be.
+fn to_and_fro(seed: u64, changes: usize) -> Plan {
+    let mut rng = Rng(seed);
+    let mut rate = || 900_000 + rng.below(3) * 100_000;
+    let (authority_rate, verifier_rates) = (rate(), [rate(), rate(), rate(), rate()]);
+    let delay_max = 1 + rng.below(400);
+    let mut actions = Vec::new();
+    for change in 0..changes {
+        // Long and short by turns.
+        let freshness = if change % 2 == 0 { 2 + rng.below(2) as usize } else { rng.below(2) as usize };
+        let namespace = 1 + rng.below(2) as usize;
+        actions.push((rng.below(1_500), Action::Policy { namespace, freshness }));
+        if rng.chance(40) {
+            let (verifier, span) = (rng.below(4) as usize, 200 + rng.below(25_000));
+            let (up, down) = [(true, false), (false, true), (true, true)][rng.below(3) as usize];
+            actions.push((rng.below(300), Action::Block { verifier, up, down, span }));
+            if rng.chance(50) {
+                // What it says is lost before what it hears is.
+                actions.push((rng.below(900), Action::Block { verifier, up: true, down: true, span }));
+            }
+        }
+        if rng.chance(60) {
+            actions.push((rng.below(300), Action::Revoke { namespace }));
+            actions.push((0, Action::Issue { namespace }));
+        }
+        if rng.chance(2) {
+            actions.push((rng.below(300), Action::Crash { process: None, span: 100 + rng.below(2_000) }));
+        }
+    }
+    Plan { seed, authority_rate, verifier_rates, delay_max, actions, flaw: None }
+}
+
+/// 500 changes of policy in each of several worlds: no verifier accepts what a complete receipt has ended.
+#[test]
+fn a_policy_may_change_to_and_fro() {
+    for seed in 1..=4 {
+        let plan = to_and_fro(seed, 500);
+        let seen = run(&plan).unwrap_or_else(|violation| panic!("seed {seed}: {violation}"));
+        println!("seed {seed}: {seen:?}");
+        assert!(seen.receipts >= 200 && seen.fenced >= 20 && seen.fences_taken_back > 0, "seed {seed}: {seen:?}");
+        assert!(seen.answers_in_grace >= 1_000 && seen.answers_live >= 1_000, "seed {seed}: {seen:?}");
+        assert!(seen.stale >= 1_000 && seen.starts >= 2, "seed {seed}: {seen:?}");
     }
 }
 

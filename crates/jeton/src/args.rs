@@ -14,7 +14,8 @@ use jeton_types::{
 use shy::Shy;
 
 pub use ending::{
-    BurnArgs, CredentialEndArgs, CredentialListArgs, CredentialUpdateArgs, EndingArgs, NamespaceEndArgs, RevokeArgs,
+    BurnArgs, CredentialEndArgs, CredentialListArgs, CredentialUpdateArgs, EndingArgs, NamespaceEndArgs,
+    NamespaceUpdateArgs, RevokeArgs,
 };
 
 /// Self-hosted API tokens: issued fast, verified in memory, rotated under traffic, revoked with proof.
@@ -166,6 +167,8 @@ pub enum NamespaceCommand {
         #[command(flatten)]
         connection: Connection,
     },
+    /// Change what its verifiers do when they are cut off, or how long its tokens live.
+    Update(NamespaceUpdateArgs),
     /// Switch one off as a whole: all its tokens are refused until it is enabled again.
     Disable(NamespaceEndArgs),
     /// Switch one on again.

@@ -14,6 +14,8 @@ pub enum Action {
     NamespaceCreate,
     /// Show a namespace.
     NamespaceRead,
+    /// Change a namespace's freshness or default.
+    NamespaceUpdate,
     /// Issue a credential. In the built-in namespace [`permit_grants`] decides instead.
     CredentialIssue,
     /// Show credentials and tokens.
@@ -44,9 +46,10 @@ pub enum Action {
 
 impl Action {
     /// All there are.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::NamespaceCreate,
         Self::NamespaceRead,
+        Self::NamespaceUpdate,
         Self::CredentialIssue,
         Self::CredentialRead,
         Self::CredentialRotate,
@@ -64,7 +67,7 @@ impl Action {
     /// The roles beside `admin` that may do it.
     const fn roles(self) -> &'static [Role] {
         match self {
-            Self::NamespaceCreate | Self::NamespaceEnable => &[],
+            Self::NamespaceCreate | Self::NamespaceUpdate | Self::NamespaceEnable => &[],
             Self::NamespaceRead | Self::CredentialRead | Self::VerifierRead | Self::RevocationRead => {
                 &[Role::Auditor, Role::Issuer, Role::Revoker]
             }
@@ -165,9 +168,10 @@ mod tests {
     fn the_table() {
         use Action::*;
         let acme: NamespaceName = "acme".parse().unwrap();
-        let table: [(Action, &[&str]); 14] = [
+        let table: [(Action, &[&str]); 15] = [
             (NamespaceCreate, &[]),
             (NamespaceRead, &["admin", "issuer", "revoker", "auditor"]),
+            (NamespaceUpdate, &["admin"]),
             (CredentialIssue, &["admin", "issuer"]),
             (CredentialRead, &["admin", "issuer", "revoker", "auditor"]),
             (CredentialRotate, &["admin", "issuer"]),

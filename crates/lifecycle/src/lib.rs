@@ -1,5 +1,5 @@
 //! The rules by which tokens live: who may do what, when a token expires, how it is rotated, what a
-//! change of a credential gives and ends, what a revocation ends.
+//! change of a credential or a namespace gives and ends, what a revocation ends.
 //!
 //! Pure decisions over facts that the caller has read: no IO, no clock, no randomness. Nothing here writes; the store
 //! asks inside its own write transaction, so that what was decided upon is what is changed. Start with [`access`] for
@@ -9,6 +9,7 @@ pub mod access;
 pub mod audit;
 pub mod change;
 pub mod issue;
+pub mod namespace;
 mod refusal;
 pub mod revocation;
 pub mod role;

@@ -29,6 +29,9 @@ pub enum Refusal {
     /// The built-in namespace cannot be switched off: nobody could switch it on again.
     #[error("namespace `jeton` cannot be disabled: nobody could enable it again")]
     BuiltIn,
+    /// Whoever holds a token of the built-in namespace is verified where the truth is.
+    #[error("namespace `jeton` is strict and stays so: no verifier but the authority ever answers for it")]
+    BuiltInStrict,
     /// The credential has had as many versions as can be counted.
     #[error("this credential has used up its versions: issue another")]
     VersionsUsedUp,

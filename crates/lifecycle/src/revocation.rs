@@ -23,11 +23,13 @@ pub enum Effect {
     Narrow,
     /// Tokens expire earlier.
     Expire,
+    /// A namespace's grace became shorter: who is cut off stops earlier.
+    Tighten,
 }
 
 impl Effect {
     /// All there are.
-    pub const ALL: [Self; 5] = [Self::Revoke, Self::Delete, Self::Disable, Self::Narrow, Self::Expire];
+    pub const ALL: [Self; 6] = [Self::Revoke, Self::Delete, Self::Disable, Self::Narrow, Self::Expire, Self::Tighten];
 
     /// The word.
     #[must_use]
@@ -38,6 +40,7 @@ impl Effect {
             Self::Disable => "disable",
             Self::Narrow => "narrow",
             Self::Expire => "expire",
+            Self::Tighten => "tighten",
         }
     }
 

@@ -3,11 +3,11 @@
 use std::net::IpAddr;
 
 use jeton_feed::record::{EndReason, Policy, TokenEntry};
-use jeton_lifecycle::token::TokenFacts;
 pub use jeton_lifecycle::{
     Effect,
     change::{CredentialChange, CredentialState},
 };
+use jeton_lifecycle::{namespace::NamespaceChange, token::TokenFacts};
 use jeton_types::{
     CredentialId, CredentialName, Digest, Freshness, NamespaceName, Prefix, Revision, RevocationId, ScopeSet, Secret,
     SessionId, Span, StartId, Subject, TokenId, UnixTime, VerifierName,
@@ -70,11 +70,11 @@ pub struct SwitchedOff {
     pub revocation: RevocationId,
 }
 
-/// A change of whether a namespace is switched off.
+/// A change of a namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamespacePatch {
-    /// Whether it is to be.
-    pub disabled: bool,
+    /// What is to be changed.
+    pub change: NamespaceChange,
     /// Refuses unless the namespace is at one of these revisions.
     pub if_match: Option<Vec<Revision>>,
     /// Why, in a person's words.

@@ -60,11 +60,11 @@ fn namespaces() -> Vec<Operation> {
         get("/v1/namespaces/{ns}", "namespace_show", "Show a namespace")
             .named::<NamespaceName>("ns")
             .answers::<NamespaceView>(200, "the namespace"),
-        patch("/v1/namespaces/{ns}", "namespace_update", "Disable a namespace, or enable it again")
+        patch("/v1/namespaces/{ns}", "namespace_update", "Change a namespace: its freshness, its default, whether it is disabled")
             .once()
-            .note("To disable is one record, however many tokens there are; its receipt holds until a later revision enables again. `If-Match` takes the `ETag` of the namespace.")
+            .note("To disable is one record, however many tokens there are; its receipt holds until a later revision enables again. A shorter grace has a receipt too: once it is complete, every verifier stops as early as it says. `If-Match` takes the `ETag` of the namespace.")
             .named::<NamespaceName>("ns")
-            .takes::<NamespacePatch>(json!({"disabled": true, "reason": "found in a public repository", "wait": "complete", "timeout_ms": 5_000}))
+            .takes::<NamespacePatch>(json!({"freshness": "strict", "reason": "it opens doors to money now", "wait": "complete", "timeout_ms": 5_000}))
             .answers::<NamespaceChangedView>(200, "the namespace as it is now, and the receipt where authority ended")
             .refuses(&[Code::EtagMismatch]),
     ]

@@ -7,7 +7,7 @@ use jeton_api::{
     revocation::TimeoutMs,
 };
 use jeton_host::serve::Permit;
-use jeton_lifecycle::Action;
+use jeton_lifecycle::{Action, namespace::NamespaceChange};
 use jeton_store::{
     Store,
     model::{self, NamespaceNew, NamespaceRow},
@@ -68,7 +68,7 @@ pub(crate) async fn show(
     Ok(tagged(answer::ok(&view(row)), revision))
 }
 
-/// Switches a namespace off, or on again.
+/// Changes a namespace.
 pub(crate) async fn update(
     State(core): State<Core>,
     mut access: Access,
@@ -77,12 +77,14 @@ pub(crate) async fn update(
     permit: Option<Extension<Permit>>,
     payload: Payload,
 ) -> Result<Response, Failure> {
-    // To enable takes more; the store knows which of the two it is.
+    // Most of it takes more; the store knows what it is.
     access.permit(Action::Revoke, Some(&name))?;
     let request: NamespacePatch = payload.json(&mut access).await?;
     let timeout = request.timeout_ms.map_or(TimeoutMs::DEFAULT, TimeoutMs::duration);
     let reason = request.reason.map(|reason| reason.as_str().to_owned());
-    let patch = model::NamespacePatch { disabled: request.disabled, if_match, reason };
+    let NamespacePatch { freshness, default_ttl, disabled, .. } = request;
+    let change = NamespaceChange { freshness, default_ttl, disabled };
+    let patch = model::NamespacePatch { change, if_match, reason };
     let once = access.into_once(&core)?;
     let patched = once.settle(once.store.namespace_patch(once.caller, name, patch).await).await?;
     let view = NamespaceChangedView {

@@ -96,6 +96,27 @@ async fn a_disabled_namespace_is_one_record() {
 }
 
 #[tokio::test]
+async fn a_shorter_grace_has_a_receipt_and_a_longer_one_has_none() {
+    let world = acme().await;
+    let path = "/v1/namespaces/acme";
+    let to = |freshness: &str| json!({"freshness": freshness, "wait": "complete"});
+    let looser = world.patch(path, to("grace=1h")).await.expect(StatusCode::OK).json();
+    assert_eq!((&looser["revocation"], &looser["namespace"]["freshness"]), (&Value::Null, &json!("grace=1h")));
+    let tighter = world.patch(path, to("strict")).await.expect(StatusCode::OK).json();
+    assert_eq!(
+        (&tighter["namespace"]["freshness"], &tighter["namespace"]["revocation_bound_ms"]),
+        (&json!("strict"), &json!(7_000))
+    );
+    check_receipt(&world, &tighter, "tighten", 0).await;
+    let ttl = world.patch(path, json!({"default_ttl": "1h"})).await.expect(StatusCode::OK).json();
+    assert_eq!((&ttl["revocation"], &ttl["namespace"]["default_ttl"]), (&Value::Null, &json!("1h")));
+    let none = world.patch(path, json!({"default_ttl": null})).await.expect(StatusCode::OK).json();
+    assert_eq!(none["namespace"]["default_ttl"], Value::Null);
+    world.patch(path, json!({"default_ttl": "1s"})).await.problem(400, "invalid_request");
+    world.patch("/v1/namespaces/jeton", to("grace=5m")).await.problem(400, "invalid_request");
+}
+
+#[tokio::test]
 async fn scopes_and_time_are_taken_with_a_receipt_and_given_without() {
     let world = acme().await;
     let (id, secret) = world.issue("acme", "billing", &["a", "b"]).await;

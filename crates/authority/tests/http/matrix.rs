@@ -45,7 +45,7 @@ fn calls() -> Vec<Call> {
     for (route, item) in document["paths"].as_object().unwrap() {
         for method in item.as_object().unwrap().keys() {
             let whats: &[&'static str] = match (method.as_str(), route.as_str()) {
-                ("patch", "/v1/namespaces/{ns}") => &["disable", "enable"],
+                ("patch", "/v1/namespaces/{ns}") => &["disable", "enable", "freshness"],
                 ("patch", "/v1/credentials/{id}") => {
                     &["disable", "enable", "narrow", "widen", "swap", "expire", "label"]
                 }
@@ -108,6 +108,7 @@ async fn prepare(world: &World, call: &Call, target: &Target, serial: usize) -> 
     let body = match (call.method.as_str(), call.route.as_str(), call.what) {
         ("GET", ..) | ("DELETE", "/v1/credentials/{id}", _) => None,
         ("POST", "/v1/namespaces", _) => Some(json!({"name": format!("n{serial}"), "prefix": format!("n{serial}")})),
+        ("PATCH", "/v1/namespaces/{ns}", "freshness") => Some(json!({"freshness": "strict"})),
         ("PATCH", "/v1/namespaces/{ns}", what) => Some(json!({"disabled": what == "disable"})),
         ("POST", "/v1/namespaces/{ns}/credentials", _) => Some(json!({"name": format!("new-{serial}"), "scopes": one})),
         ("POST", "/v1/namespaces/{ns}/revocations", what) => {

@@ -19,13 +19,14 @@ use std::collections::BTreeMap;
 use self::{
     authority::{AuthorityEvent, AuthorityHost},
     check::Checker,
-    clock::{MILLI, Rng, SECOND},
+    clock::{MILLI, SECOND},
     net::{Link, LinkId},
     plan::SERVED,
     verifier::{VerifierEvent, VerifierHost},
 };
 pub(crate) use self::{
     check::Sightings,
+    clock::Rng,
     plan::{Action, Flaw, Plan, plan},
 };
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use jeton_api::{credential::CredentialState, revocation::Reason};
-use jeton_types::{CredentialRef, Label, NamespaceName, Scope, Span, Subject, TokenId, UnixTime};
+use jeton_types::{CredentialRef, Freshness, Label, NamespaceName, Scope, Span, Subject, TokenId, UnixTime};
 
 use super::{Connection, shy::Shy};
 
@@ -142,6 +142,26 @@ pub struct CredentialEndArgs {
 pub struct NamespaceEndArgs {
     /// Its name.
     pub namespace: NamespaceName,
+    #[command(flatten)]
+    pub ending: EndingArgs,
+    #[command(flatten)]
+    pub connection: Connection,
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("change").required(true).multiple(true))]
+pub struct NamespaceUpdateArgs {
+    /// Its name.
+    pub namespace: NamespaceName,
+    /// What a verifier does that is cut off: `strict` or `grace=D`. A shorter grace has a receipt.
+    #[arg(long, group = "change", value_name = "POLICY")]
+    pub freshness: Option<Freshness>,
+    /// How long a token to come lives that says nothing.
+    #[arg(long, group = "change", value_name = "D")]
+    pub default_ttl: Option<Span>,
+    /// A token to come that says nothing lives for ever.
+    #[arg(long, group = "change", conflicts_with = "default_ttl")]
+    pub no_default_ttl: bool,
     #[command(flatten)]
     pub ending: EndingArgs,
     #[command(flatten)]

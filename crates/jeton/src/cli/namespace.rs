@@ -3,12 +3,12 @@
 use std::time::Instant;
 
 use jeton_api::namespace::{NamespaceChangedView, NamespaceCreateRequest, NamespacePatch, NamespaceView};
-use jeton_types::{Freshness, Span};
+use jeton_types::{Freshness, NamespaceName, Span};
 
 use super::{client, pages, revoke};
 use crate::{
-    args::{NamespaceCommand, NamespaceCreateArgs, NamespaceEndArgs},
-    exit::{Exit, Outcome},
+    args::{Connection, EndingArgs, NamespaceCommand, NamespaceCreateArgs, NamespaceEndArgs, NamespaceUpdateArgs},
+    exit::{Exit, Failure, Outcome},
     output,
 };
 
@@ -45,27 +45,15 @@ pub async fn run(command: NamespaceCommand, json: bool) -> Outcome {
             }
             Ok(Exit::Done)
         }
+        NamespaceCommand::Update(args) => update(args, json).await,
         NamespaceCommand::Disable(args) => switch(args, true, json).await,
         NamespaceCommand::Enable(args) => switch(args, false, json).await,
     }
 }
 
 async fn switch(args: NamespaceEndArgs, disabled: bool, json: bool) -> Outcome {
-    let started = Instant::now();
-    let client = client(&args.connection)?;
-    let patch = NamespacePatch {
-        disabled,
-        reason: args.ending.reason.clone(),
-        wait: revoke::how(&args.ending),
-        timeout_ms: revoke::first_wait(&args.ending),
-    };
-    let mut view: NamespaceChangedView = client.patch(&format!("/v1/namespaces/{}", args.namespace), &patch).await?;
-    let mut exit = Exit::Done;
-    if let Some(revocation) = view.revocation.take() {
-        let (settled, settled_exit) = revoke::settle(&client, revocation, &args.ending, started).await?;
-        exit = settled_exit;
-        view.revocation = Some(settled);
-    }
+    let patch = NamespacePatch { disabled: Some(disabled), ..ending(&args.ending) };
+    let (view, exit) = change(&args.namespace, patch, &args.ending, &args.connection).await?;
     if json {
         output::document(&view)?;
         return Ok(exit);
@@ -75,6 +63,52 @@ async fn switch(args: NamespaceEndArgs, disabled: bool, json: bool) -> Outcome {
         None => output::line(&format!("{} is enabled at revision {}", args.namespace, view.revision))?,
     }
     Ok(exit)
+}
+
+async fn update(args: NamespaceUpdateArgs, json: bool) -> Outcome {
+    let patch = NamespacePatch {
+        freshness: args.freshness,
+        default_ttl: (args.no_default_ttl || args.default_ttl.is_some()).then_some(args.default_ttl),
+        ..ending(&args.ending)
+    };
+    let (view, exit) = change(&args.namespace, patch, &args.ending, &args.connection).await?;
+    if json {
+        output::document(&view)?;
+        return Ok(exit);
+    }
+    if let Some(revocation) = &view.revocation {
+        revoke::print(revocation)?;
+    }
+    print(&view.namespace)?;
+    Ok(exit)
+}
+
+/// What a change says beside what it changes.
+fn ending(args: &EndingArgs) -> NamespacePatch {
+    NamespacePatch {
+        reason: args.reason.clone(),
+        wait: revoke::how(args),
+        timeout_ms: revoke::first_wait(args),
+        ..NamespacePatch::default()
+    }
+}
+
+async fn change(
+    namespace: &NamespaceName,
+    patch: NamespacePatch,
+    ending: &EndingArgs,
+    connection: &Connection,
+) -> Result<(NamespaceChangedView, Exit), Failure> {
+    let started = Instant::now();
+    let client = client(connection)?;
+    let mut view: NamespaceChangedView = client.patch(&format!("/v1/namespaces/{namespace}"), &patch).await?;
+    let mut exit = Exit::Done;
+    if let Some(revocation) = view.revocation.take() {
+        let (settled, settled_exit) = revoke::settle(&client, revocation, ending, started).await?;
+        exit = settled_exit;
+        view.revocation = Some(settled);
+    }
+    Ok((view, exit))
 }
 
 async fn create(args: NamespaceCreateArgs, json: bool) -> Outcome {
@@ -94,7 +128,7 @@ async fn create(args: NamespaceCreateArgs, json: bool) -> Outcome {
     Ok(Exit::Done)
 }
 
-fn print(view: &NamespaceView) -> Result<(), crate::exit::Failure> {
+fn print(view: &NamespaceView) -> Result<(), Failure> {
     output::line(&format!("namespace    {}", view.name))?;
     output::line(&format!("prefix       {}", view.prefix))?;
     output::line(&format!("freshness    {}", view.freshness))?;

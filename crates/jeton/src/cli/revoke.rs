@@ -232,6 +232,7 @@ pub fn print(view: &RevocationView) -> Result<(), Failure> {
         Effect::Disable if view.count == 0 => "disabled all tokens".to_owned(),
         Effect::Disable => format!("disabled {}", tokens(view.count)),
         Effect::Narrow => format!("narrowed {}", tokens(view.count)),
+        Effect::Tighten => "shortened the grace".to_owned(),
         Effect::Expire => format!("brought forward the expiry of {}", tokens(view.count)),
     };
     output::line(&format!("{done} of {} at revision {}: {}", view.namespace, view.revision, view.id))?;
@@ -247,7 +248,7 @@ pub fn print(view: &RevocationView) -> Result<(), Failure> {
     let at = receipt.completed_at.map_or_else(String::new, |at| format!(" at {at}"));
     let what = match view.effect {
         Effect::Revoke | Effect::Delete | Effect::Disable => "no verification that starts later accepts it, anywhere",
-        Effect::Narrow | Effect::Expire => "every verification that starts later knows it, anywhere",
+        Effect::Narrow | Effect::Expire | Effect::Tighten => "every verification that starts later knows it, anywhere",
     };
     output::line(&format!("complete{at}: {what}"))
 }

@@ -1,11 +1,12 @@
 //! Changes of what is there: credentials that are given more, given less, switched off or deleted, and namespaces that
-//! are switched off. What ends authority goes through the one mutator; what only gives has no receipt.
+//! are switched off or follow another policy. What ends authority goes through the one mutator; what only gives has no receipt.
 
 use jeton_feed::record::{Change, Policy};
 use jeton_lifecycle::{
-    Effect, Refusal,
+    Effect,
     access::Action,
     change::{self, CredentialFacts},
+    namespace::{self as governing, NamespaceFacts},
     role,
 };
 use jeton_types::{CredentialId, NamespaceName};
@@ -24,7 +25,7 @@ use super::{
 use crate::{
     StoreError,
     actor::Actor,
-    change::{changes, facts, if_match},
+    change::{changes, facts, if_match, namespace_action, namespace_facts, namespace_permit},
     model::{
         Caller, CredentialDelete, CredentialPatch, CredentialRef, CredentialRow, NamespacePatch, NamespaceRow, Patched,
         RevocationRow, SwitchedOff, TokenRow,
@@ -112,63 +113,56 @@ pub(super) fn namespace_patch(
     patch: NamespacePatch,
 ) -> Result<Patched<NamespaceRow>, StoreError> {
     let actor = access_in_tx(tx, caller)?;
-    let action = if patch.disabled { Action::Revoke } else { Action::NamespaceEnable };
-    let _authorized = actor.permit(action, name)?;
+    namespace_permit(&actor, name, &patch.change)?;
     let mut row = namespace::find(tx.conn, name)?.ok_or(StoreError::NotFound("namespace"))?;
-    if name.is_built_in() {
-        return Err(Refusal::BuiltIn.into());
-    }
+    let facts = namespace_facts(&row);
+    let plan = governing::decide(&facts, &patch.change)?;
     if_match(patch.if_match.as_deref(), row.revision)?;
-    if row.disabled.is_some() == patch.disabled {
-        let off = row.disabled.as_ref();
+    if !plan.changes {
+        let off = row.disabled.as_ref().filter(|_| patch.change.disabled == Some(true));
         let revocation = off.map(|off| revocation::must_find(tx.conn, off.revocation)).transpose()?;
         return Ok(Patched { revision: row.revision, row, revocation, fresh: false });
     }
     let stamp = tx.stamp()?;
-    let policy = Policy { prefix: row.prefix.clone(), freshness: row.freshness, disabled: patch.disabled };
-    let changes = vec![Change::Policy(policy)];
-    let revocation = if patch.disabled {
-        let ending = Ending {
-            actor: &actor,
-            effect: Effect::Disable,
-            action: "namespace.disable",
-            namespace: name,
-            object: Some(name.to_string()),
-            reason: patch.reason,
-            selector: json!({ "namespace": name }).to_string(),
-            // All of it, however many that are: to count them would take as long as to end them.
-            count: 0,
-            changes,
-        };
-        Some(ending::end(tx, stamp, ending)?)
-    } else {
-        tx.publish(
-            stamp,
-            Entry {
+    let NamespaceFacts { freshness, default_ttl, disabled, .. } = plan.after;
+    let policy = Policy { prefix: row.prefix.clone(), freshness, disabled };
+    let changes = if plan.renews { vec![Change::Policy(policy)] } else { Vec::new() };
+    let enables = facts.disabled && !disabled;
+    let action = namespace_action(plan.ends, enables);
+    let revocation = match plan.ends {
+        Some(effect) => {
+            let ending = Ending {
                 actor: &actor,
-                action: "namespace.enable",
+                effect,
+                action,
                 namespace: name,
-                object: name.to_string(),
-                reason: patch.reason.as_deref(),
+                object: Some(name.to_string()),
+                reason: patch.reason,
+                selector: json!({ "namespace": name }).to_string(),
+                // All of it, however many that are: to count them would take as long as to end them.
+                count: 0,
                 changes,
-                revocation: None,
-            },
-        )?;
-        None
+            };
+            Some(ending::end(tx, stamp, ending)?)
+        }
+        None => {
+            let reason = patch.reason.as_deref();
+            let object = name.to_string();
+            let entry = Entry { actor: &actor, action, namespace: name, object, reason, changes, revocation: None };
+            tx.publish(stamp, entry)?;
+            None
+        }
     };
-    row.disabled = revocation.as_ref().map(|revocation| SwitchedOff { at: stamp.at, revocation: revocation.id });
-    row.revision = stamp.revision;
-    let off = row.disabled.as_ref();
-    row::run(
-        tx.conn,
-        sql!("namespace/disable"),
-        params![
-            name.as_str(),
-            off.map(|off| time_value(off.at)),
-            off.map(|off| *off.revocation.as_bytes()),
-            row::int(stamp.revision.get())
-        ],
-    )?;
+    row.disabled = match (disabled, row.disabled, &revocation) {
+        (false, ..) => None,
+        (true, Some(since), _) => Some(since),
+        (true, None, by) => by.as_ref().map(|by| SwitchedOff { at: stamp.at, revocation: by.id }),
+    };
+    if freshness != row.freshness {
+        namespace::policy_add(tx, stamp, name, freshness)?;
+    }
+    (row.freshness, row.default_ttl, row.revision) = (freshness, default_ttl, stamp.revision);
+    namespace::update(tx, &row)?;
     Ok(Patched { revision: stamp.revision, row, revocation, fresh: true })
 }
 

@@ -2,7 +2,7 @@
 
 use jeton_feed::record::Change;
 use jeton_lifecycle::{access::Action, issue};
-use jeton_types::{NamespaceName, Prefix};
+use jeton_types::{Freshness, NamespaceName, Prefix};
 use rusqlite::{Connection, params};
 
 use super::{
@@ -60,12 +60,42 @@ pub(super) fn insert(tx: &Tx<'_>, new: NamespaceNew, stamp: Stamp) -> Result<(Na
             revision
         ],
     )?;
-    row::run(tx.conn, sql!("policy/insert"), params![revision, name.as_str(), freshness.to_string()])?;
+    policy_add(tx, stamp, &name, freshness)?;
     let created_at = stamp.at;
     let revision = stamp.revision;
     let row = NamespaceRow { name, prefix, freshness, default_ttl, created_at, revision, disabled: None };
     let change = Change::Policy(row.policy());
     Ok((row, change))
+}
+
+/// Keeps what holds from this revision on: what a receipt's D is reckoned from, for ever (`feed-protocol.md` 12).
+pub(super) fn policy_add(
+    tx: &Tx<'_>,
+    stamp: Stamp,
+    name: &NamespaceName,
+    freshness: Freshness,
+) -> Result<(), StoreError> {
+    let revision = row::int(stamp.revision.get());
+    row::run(tx.conn, sql!("policy/insert"), params![revision, name.as_str(), freshness.to_string()])?;
+    Ok(())
+}
+
+/// Writes everything of a namespace that may change.
+pub(super) fn update(tx: &Tx<'_>, row: &NamespaceRow) -> Result<(), StoreError> {
+    let off = row.disabled.as_ref();
+    row::run(
+        tx.conn,
+        sql!("namespace/update"),
+        params![
+            row.name.as_str(),
+            row.freshness.to_string(),
+            row.default_ttl.map(span_value),
+            off.map(|off| time_value(off.at)),
+            off.map(|off| *off.revocation.as_bytes()),
+            row::int(row.revision.get())
+        ],
+    )?;
+    Ok(())
 }
 
 pub(super) fn find(conn: &Connection, name: &NamespaceName) -> Result<Option<NamespaceRow>, StoreError> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jeton_feed::record::Change;
-use jeton_lifecycle::{Refusal, change::CredentialChange};
+use jeton_lifecycle::{Refusal, change::CredentialChange, namespace::NamespaceChange};
 use jeton_store::{
     Store, StoreError,
     model::{
@@ -11,7 +11,7 @@ use jeton_store::{
         Labels, NamespacePatch, RevokeNew, Selector,
     },
 };
-use jeton_types::{Label, Prefix};
+use jeton_types::{Label, NamespaceName, Prefix};
 
 use crate::world::{World, check_chain, issue_new, named, scopes, span};
 
@@ -25,6 +25,10 @@ fn disable(disabled: bool) -> CredentialPatch {
 
 fn to_scopes(texts: &[&str]) -> CredentialPatch {
     patch(CredentialChange { scopes: Some(scopes(texts)), ..CredentialChange::default() })
+}
+
+fn namespace_patch(change: NamespaceChange) -> NamespacePatch {
+    NamespacePatch { change, if_match: None, reason: None }
 }
 
 fn labels(pairs: &[(&str, &str)]) -> Labels {
@@ -251,7 +255,7 @@ async fn a_namespace_is_switched_off_by_one_record() {
     issue(&world, "acme/one", None, &[]).await;
     issue(&world, "acme/two", None, &[]).await;
     let name = || "acme".parse().unwrap();
-    let patch = |disabled| NamespacePatch { disabled, if_match: None, reason: None };
+    let patch = |disabled| namespace_patch(NamespaceChange { disabled: Some(disabled), ..Default::default() });
     let (revoker, _) = world.caller("revoker", &["revoker@acme"]).await;
     let off = world.store.namespace_patch(revoker, name(), patch(true)).await.unwrap();
     assert_eq!(off.revocation.as_ref().unwrap().effect, Effect::Disable);
@@ -267,6 +271,46 @@ async fn a_namespace_is_switched_off_by_one_record() {
     assert_eq!((on.row.disabled, on.revocation), (None, None));
     let own = world.store.namespace_patch(Caller::System, "jeton".parse().unwrap(), patch(true)).await;
     assert_eq!(own.unwrap_err(), StoreError::Refused(Refusal::BuiltIn));
+}
+
+#[tokio::test]
+async fn a_policy_changes_by_one_record_and_a_shorter_grace_has_a_receipt() {
+    let world = World::with_acme().await;
+    let name = || -> NamespaceName { "acme".parse().unwrap() };
+    let to =
+        |text: &str| namespace_patch(NamespaceChange { freshness: Some(text.parse().unwrap()), ..Default::default() });
+    let (revoker, _) = world.caller("revoker", &["revoker@acme"]).await;
+    let denied = world.store.namespace_patch(revoker, name(), to("strict")).await;
+    assert!(matches!(denied, Err(StoreError::Forbidden(_))), "whoever may end tokens does not govern");
+    let (admin, _) = world.caller("admin", &["admin@acme"]).await;
+    let before = world.store.namespace(name()).await.unwrap().unwrap();
+    let steps = [("grace=1h", false), ("grace=2m", true), ("grace=2m", false), ("strict", true), ("grace=1s", false)];
+    let mut expect = vec![before.freshness];
+    for (text, ends) in steps {
+        let patched = world.store.namespace_patch(admin, name(), to(text)).await.unwrap();
+        assert_eq!(patched.row.freshness.to_string(), text);
+        assert_eq!(patched.revocation.as_ref().map(|row| row.effect), ends.then_some(Effect::Tighten), "{text}");
+        if patched.fresh {
+            let last = world.records().await.pop().unwrap();
+            assert_eq!((last.revision, last.changes), (patched.revision, vec![Change::Policy(patched.row.policy())]));
+            expect.push(patched.row.freshness);
+        }
+        assert_eq!(world.store.namespace(name()).await.unwrap(), Some(patched.row));
+    }
+    let policies = world.store.policies().await.unwrap().into_iter().filter(|policy| policy.namespace == name());
+    assert_eq!(policies.map(|policy| policy.freshness).collect::<Vec<_>>(), expect, "all of them, for ever");
+    let off = namespace_patch(NamespaceChange { disabled: Some(true), ..to("strict").change });
+    let off = world.store.namespace_patch(admin, name(), off).await.unwrap();
+    assert_eq!(off.revocation.unwrap().effect, Effect::Disable, "of two, the one that ends most");
+    assert_eq!((off.row.freshness.to_string().as_str(), off.row.disabled.is_some()), ("strict", true));
+    let ttl = namespace_patch(NamespaceChange { default_ttl: Some(Some(span("1m"))), ..Default::default() });
+    let patched = world.store.namespace_patch(admin, name(), ttl).await.unwrap();
+    assert_eq!(
+        (patched.row.default_ttl, patched.row.disabled, patched.revocation),
+        (Some(span("1m")), off.row.disabled, None)
+    );
+    let own = world.store.namespace_patch(Caller::System, NamespaceName::built_in(), to("grace=1s")).await;
+    assert_eq!(own.unwrap_err(), StoreError::Refused(Refusal::BuiltInStrict));
 }
 
 #[tokio::test]
