@@ -56,6 +56,36 @@ fn dependencies_point_down_only() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// Features for tests: the product has none of them.
+const PROOF_FEATURES: &[(&str, &str)] = &[("jeton-store", "memory")];
+
+#[test]
+fn the_product_has_no_feature_that_is_for_proof() {
+    let metadata =
+        MetadataCommand::new().manifest_path(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")).exec().unwrap();
+    let mut wrong = Vec::new();
+    for (of, feature) in PROOF_FEATURES {
+        let owner = metadata.workspace_packages().into_iter().find(|package| package.name.as_str() == *of).unwrap();
+        assert!(owner.features.contains_key(*feature), "{of} has no feature {feature} any more");
+        let (own, others) = ((*feature).to_owned(), [format!("{of}/{feature}"), format!("{of}?/{feature}")]);
+        for package in metadata.workspace_packages() {
+            let from = package.name.as_str();
+            for dependency in package.dependencies.iter().filter(|dep| dep.kind != DependencyKind::Development) {
+                if dependency.name == *of && dependency.features.contains(&own) {
+                    wrong.push(format!("{from} turns on {of}/{feature}"));
+                }
+            }
+            // Neither may another feature bring it along.
+            for (name, brings) in &package.features {
+                if brings.iter().any(|what| others.contains(what) || (from == *of && *what == own)) {
+                    wrong.push(format!("feature {name} of {from} turns on {of}/{feature}"));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 #[test]
 fn the_rules_reach_no_runtime() {
     let metadata =

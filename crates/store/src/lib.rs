@@ -1,6 +1,7 @@
 //! The store: what must survive, and the one way to change it.
 //!
-//! [`Store`] is the port, [`Sqlite`] the embedded store behind it. A mutation checks its caller, changes state, writes
+//! [`Store`] is the port, [`Sqlite`] the embedded store behind it; `Memory`, behind a feature that no product has, is the
+//! model that every store is compared with. A mutation checks its caller, changes state, writes
 //! the audit entry and appends the change record in one transaction, and answers only after that transaction is
 //! durable. Revisions come from one counter row, so commit order is revision order.
 //!
@@ -17,6 +18,8 @@ mod change;
 mod commit_log;
 mod error;
 pub mod idempotency;
+#[cfg(feature = "memory")]
+mod memory;
 pub mod model;
 mod port;
 mod record_code;
@@ -25,5 +28,7 @@ mod sqlite;
 
 pub use commit_log::{CommitLog, Committed};
 pub use error::StoreError;
+#[cfg(feature = "memory")]
+pub use memory::{Disk, Memory};
 pub use port::{Health, Store};
 pub use sqlite::{CommitObserver, OpenConfig, Sqlite};

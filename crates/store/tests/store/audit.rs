@@ -2,14 +2,21 @@ use jeton_lifecycle::audit::{Broken, Checker, Extent, Head, Link};
 use jeton_store::{Sqlite, Store, StoreError, model::Selector};
 use jeton_types::{Hash32, StartId};
 
-use crate::world::{World, named, open};
+use crate::world::{Backend, World, named, open};
 
-async fn all(store: &Sqlite) -> Vec<Link> {
+conformance! {
+    every_mutation_has_one_entry_in_its_own_transaction,
+    pages_and_namespaces,
+    the_head_follows_a_rollback_of_a_savepoint,
+    a_lost_root_token_is_replaced_and_what_was_before_it_ends,
+}
+
+async fn all(store: &impl Store) -> Vec<Link> {
     store.audit_list(None, 0, 10_000).await.unwrap()
 }
 
 /// Checks what the database has, as whoever has only the port does.
-async fn check(store: &Sqlite) -> Result<u64, Broken> {
+async fn check(store: &impl Store) -> Result<u64, Broken> {
     let head = store.audit_head().await.unwrap();
     let mut checker = Checker::new(Extent::Whole);
     for link in all(store).await {
@@ -19,8 +26,8 @@ async fn check(store: &Sqlite) -> Result<u64, Broken> {
     Ok(checker.count())
 }
 
-async fn busy() -> World {
-    let world = World::with_acme().await;
+async fn busy<B: Backend>() -> World<B> {
+    let world = World::<B>::with_acme().await;
     for name in ["acme/a", "acme/b", "acme/c"] {
         world.issue(name).await;
     }
@@ -28,9 +35,8 @@ async fn busy() -> World {
     world
 }
 
-#[tokio::test]
-async fn every_mutation_has_one_entry_in_its_own_transaction() {
-    let world = busy().await;
+async fn every_mutation_has_one_entry_in_its_own_transaction<B: Backend>() {
+    let world = busy::<B>().await;
     let (caller, issued) = world.caller("second", &["admin@*"]).await;
     world.store.namespace_create(caller, crate::world::namespace_new("other", "other")).await.unwrap();
     // One that is refused leaves none.
@@ -60,9 +66,8 @@ async fn every_mutation_has_one_entry_in_its_own_transaction() {
     );
 }
 
-#[tokio::test]
-async fn pages_and_namespaces() {
-    let world = busy().await;
+async fn pages_and_namespaces<B: Backend>() {
+    let world = busy::<B>().await;
     let links = all(&world.store).await;
     let list = |namespace: Option<&str>, after, limit| {
         let store = world.store.clone();
@@ -95,7 +100,7 @@ async fn whatever_is_done_to_the_database_is_found_and_named() {
         ),
         ("DELETE FROM audit WHERE seq = 3; UPDATE audit SET seq = seq - 1 WHERE seq > 3", altered(3)),
     ] {
-        let world = busy().await;
+        let world = busy::<Sqlite>().await;
         assert_eq!(check(&world.store).await, Ok(6));
         world.raw().execute_batch(sql).unwrap();
         assert_eq!(check(&world.store).await, expect, "{sql}");
@@ -104,21 +109,21 @@ async fn whatever_is_done_to_the_database_is_found_and_named() {
 
 #[tokio::test]
 async fn a_trail_that_was_cut_off_is_refused_when_opened() {
-    let world = busy().await;
+    let world = busy::<Sqlite>().await;
     drop(world.store);
-    let raw = rusqlite::Connection::open(world.dir.path().join("jeton.db")).unwrap();
+    let raw = rusqlite::Connection::open(world.place.path().join("jeton.db")).unwrap();
     raw.execute_batch("DELETE FROM audit WHERE seq = 6").unwrap();
-    let found = open(world.dir.path(), "cut").map(|_| ()).unwrap_err();
+    let found = open(world.place.path(), "cut").map(|_| ()).unwrap_err();
     assert!(matches!(&found, StoreError::Corrupt(why) if why.contains("newest audit entry is number 6")), "{found}");
 }
 
 /// A database from before there was a chain.
 #[tokio::test]
 async fn entries_from_before_are_chained_once() {
-    let world = busy().await;
+    let world = busy::<Sqlite>().await;
     let links = all(&world.store).await;
     drop(world.store);
-    let raw = rusqlite::Connection::open(world.dir.path().join("jeton.db")).unwrap();
+    let raw = rusqlite::Connection::open(world.place.path().join("jeton.db")).unwrap();
     raw.execute_batch(
         "DROP INDEX audit_of_namespace;
          ALTER TABLE audit DROP COLUMN previous; ALTER TABLE audit DROP COLUMN hash;
@@ -128,16 +133,15 @@ async fn entries_from_before_are_chained_once() {
     .unwrap();
     drop(raw);
     for turn in 0..2_u8 {
-        let store = open(world.dir.path(), &format!("turn {turn}")).unwrap();
+        let store = open(world.place.path(), &format!("turn {turn}")).unwrap();
         assert_eq!(all(&store).await[..6], links, "the same chain as if it had always been there");
         store.start_record(StartId::from_bytes([20 + turn; 16])).await.unwrap();
         assert_eq!(check(&store).await, Ok(7 + u64::from(turn)));
     }
 }
 
-#[tokio::test]
-async fn the_head_follows_a_rollback_of_a_savepoint() {
-    let world = World::new().await;
+async fn the_head_follows_a_rollback_of_a_savepoint<B: Backend>() {
+    let world = World::<B>::new().await;
     assert_eq!(world.store.audit_head().await.unwrap().seq, 1);
     // Refused after its entry was written: the file cannot be written to.
     let refused = world.store.root_ensure(|_| Err(std::io::Error::other("no room"))).await;
@@ -148,9 +152,8 @@ async fn the_head_follows_a_rollback_of_a_savepoint() {
     assert_ne!(world.store.audit_head().await.unwrap(), Head { seq: 2, hash: Hash32::ZERO });
 }
 
-#[tokio::test]
-async fn a_lost_root_token_is_replaced_and_what_was_before_it_ends() {
-    let world = World::new().await;
+async fn a_lost_root_token_is_replaced_and_what_was_before_it_ends<B: Backend>() {
+    let world = World::<B>::new().await;
     let first = world.store.root_ensure(|_| Ok(())).await.unwrap().unwrap();
     let replaced = world.store.root_replace(|secret| {
         assert!(secret.expose().starts_with("jtn_"));

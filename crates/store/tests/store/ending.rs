@@ -13,7 +13,22 @@ use jeton_store::{
 };
 use jeton_types::{Label, NamespaceName, Prefix};
 
-use crate::world::{World, check_chain, issue_new, named, scopes, span};
+use crate::world::{Backend, World, check_chain, issue_new, named, scopes, span};
+
+conformance! {
+    selectors_and,
+    a_selector_over_roles_needs_each_of_their_rights,
+    disabling_has_a_receipt_and_is_taken_back,
+    scopes_are_narrowed_with_a_receipt_and_widened_without,
+    an_expiry_comes_nearer,
+    deleted_is_for_good_and_the_name_stays_taken,
+    a_change_of_what_has_changed_is_refused,
+    a_namespace_is_switched_off_by_one_record,
+    a_policy_changes_by_one_record_and_a_shorter_grace_has_a_receipt,
+    whoever_holds_a_token_may_end_it,
+    a_disabled_administrator_does_nothing_any_more,
+    credentials_are_found_by_what_they_are,
+}
 
 fn patch(change: CredentialChange) -> CredentialPatch {
     CredentialPatch { change, ..CredentialPatch::default() }
@@ -35,7 +50,7 @@ fn labels(pairs: &[(&str, &str)]) -> Labels {
     Labels::new(pairs.iter().map(|(key, value)| Label::new(key, value).unwrap())).unwrap()
 }
 
-async fn issue(world: &World, name: &str, subject: Option<&str>, pairs: &[(&str, &str)]) -> Issued {
+async fn issue(world: &World<impl Backend>, name: &str, subject: Option<&str>, pairs: &[(&str, &str)]) -> Issued {
     let new = IssueNew {
         subject: subject.map(|subject| subject.parse().unwrap()),
         labels: labels(pairs),
@@ -49,9 +64,8 @@ fn in_acme(selector: Selector) -> RevokeNew {
     RevokeNew { namespace: Some("acme".parse().unwrap()), selector, reason: None }
 }
 
-#[tokio::test]
-async fn selectors_and() {
-    let world = World::with_acme().await;
+async fn selectors_and<B: Backend>() {
+    let world = World::<B>::with_acme().await;
     world.namespace("other", "other").await;
     let one = issue(&world, "acme/one", Some("svc:x"), &[("team", "core"), ("env", "prod")]).await;
     let two = issue(&world, "acme/two", Some("svc:x"), &[("team", "core")]).await;
@@ -103,7 +117,7 @@ async fn selectors_and() {
 
 #[tokio::test]
 async fn more_than_a_hundred_thousand_are_refused_whole() {
-    let world = World::with_acme().await;
+    let world = World::<jeton_store::Sqlite>::with_acme().await;
     let issued = issue(&world, "acme/many", Some("svc:x"), &[]).await;
     let sql = "
         INSERT INTO token (id, credential, namespace, version, digest, scheme, hint, birth, issued_at)
@@ -120,9 +134,8 @@ async fn more_than_a_hundred_thousand_are_refused_whole() {
     assert_eq!(world.store.token(issued.token.id).await.unwrap().unwrap().ended, None);
 }
 
-#[tokio::test]
-async fn a_selector_over_roles_needs_each_of_their_rights() {
-    let world = World::with_acme().await;
+async fn a_selector_over_roles_needs_each_of_their_rights<B: Backend>() {
+    let world = World::<B>::with_acme().await;
     let (admin, _) = world.caller("acme-admin", &["admin@acme"]).await;
     let new = |name: &str, role: &str| IssueNew {
         scopes: scopes(&[role]),
@@ -142,9 +155,8 @@ async fn a_selector_over_roles_needs_each_of_their_rights() {
     }
 }
 
-#[tokio::test]
-async fn disabling_has_a_receipt_and_is_taken_back() {
-    let world = World::with_acme().await;
+async fn disabling_has_a_receipt_and_is_taken_back<B: Backend>() {
+    let world = World::<B>::with_acme().await;
     let issued = issue(&world, "acme/billing", None, &[]).await;
     let id = issued.credential.id;
     let off = world.store.credential_patch(Caller::System, id, disable(true)).await.unwrap();
@@ -170,9 +182,8 @@ async fn disabling_has_a_receipt_and_is_taken_back() {
     check_chain(&world.records().await);
 }
 
-#[tokio::test]
-async fn scopes_are_narrowed_with_a_receipt_and_widened_without() {
-    let world = World::with_acme().await;
+async fn scopes_are_narrowed_with_a_receipt_and_widened_without<B: Backend>() {
+    let world = World::<B>::with_acme().await;
     let issued = issue(&world, "acme/billing", None, &[]).await;
     let id = issued.credential.id;
     let narrowed = world.store.credential_patch(Caller::System, id, to_scopes(&["a"])).await.unwrap();
@@ -198,9 +209,8 @@ async fn scopes_are_narrowed_with_a_receipt_and_widened_without() {
     assert!(matches!(nothing, Err(StoreError::Forbidden(_))), "{nothing:?}");
 }
 
-#[tokio::test]
-async fn an_expiry_comes_nearer() {
-    let world = World::with_acme().await;
+async fn an_expiry_comes_nearer<B: Backend>() {
+    let world = World::<B>::with_acme().await;
     let issued = issue(&world, "acme/billing", None, &[]).await;
     let at = issued.token.issued_at.plus(Duration::from_secs(600));
     let change = patch(CredentialChange { expires_at: Some(at), ..CredentialChange::default() });
@@ -215,9 +225,8 @@ async fn an_expiry_comes_nearer() {
     assert_eq!(later.unwrap_err(), StoreError::Refused(Refusal::ExpiryLater));
 }
 
-#[tokio::test]
-async fn deleted_is_for_good_and_the_name_stays_taken() {
-    let world = World::with_acme().await;
+async fn deleted_is_for_good_and_the_name_stays_taken<B: Backend>() {
+    let world = World::<B>::with_acme().await;
     let issued = issue(&world, "acme/billing", None, &[]).await;
     let id = issued.credential.id;
     let delete = || world.store.credential_delete(Caller::System, id, CredentialDelete::default());
@@ -234,9 +243,8 @@ async fn deleted_is_for_good_and_the_name_stays_taken() {
     assert_eq!(again.unwrap_err(), StoreError::NameTaken);
 }
 
-#[tokio::test]
-async fn a_change_of_what_has_changed_is_refused() {
-    let world = World::with_acme().await;
+async fn a_change_of_what_has_changed_is_refused<B: Backend>() {
+    let world = World::<B>::with_acme().await;
     let issued = issue(&world, "acme/billing", None, &[]).await;
     let id = issued.credential.id;
     let seen = CredentialPatch { if_match: Some(vec![issued.credential.revision]), ..to_scopes(&["a"]) };
@@ -249,9 +257,8 @@ async fn a_change_of_what_has_changed_is_refused() {
     world.store.credential_delete(Caller::System, id, delete(patched.revision)).await.unwrap();
 }
 
-#[tokio::test]
-async fn a_namespace_is_switched_off_by_one_record() {
-    let world = World::with_acme().await;
+async fn a_namespace_is_switched_off_by_one_record<B: Backend>() {
+    let world = World::<B>::with_acme().await;
     issue(&world, "acme/one", None, &[]).await;
     issue(&world, "acme/two", None, &[]).await;
     let name = || "acme".parse().unwrap();
@@ -273,9 +280,8 @@ async fn a_namespace_is_switched_off_by_one_record() {
     assert_eq!(own.unwrap_err(), StoreError::Refused(Refusal::BuiltIn));
 }
 
-#[tokio::test]
-async fn a_policy_changes_by_one_record_and_a_shorter_grace_has_a_receipt() {
-    let world = World::with_acme().await;
+async fn a_policy_changes_by_one_record_and_a_shorter_grace_has_a_receipt<B: Backend>() {
+    let world = World::<B>::with_acme().await;
     let name = || -> NamespaceName { "acme".parse().unwrap() };
     let to =
         |text: &str| namespace_patch(NamespaceChange { freshness: Some(text.parse().unwrap()), ..Default::default() });
@@ -313,9 +319,8 @@ async fn a_policy_changes_by_one_record_and_a_shorter_grace_has_a_receipt() {
     assert_eq!(own.unwrap_err(), StoreError::Refused(Refusal::BuiltInStrict));
 }
 
-#[tokio::test]
-async fn whoever_holds_a_token_may_end_it() {
-    let world = World::with_acme().await;
+async fn whoever_holds_a_token_may_end_it<B: Backend>() {
+    let world = World::<B>::with_acme().await;
     world.namespace("other", "other").await;
     let issued = issue(&world, "acme/billing", None, &[]).await;
     let burn = |prefix: &str| Burn {
@@ -332,9 +337,8 @@ async fn whoever_holds_a_token_may_end_it() {
     assert_eq!((again.fresh, again.revocation.id), (false, burned.revocation.id));
 }
 
-#[tokio::test]
-async fn a_disabled_administrator_does_nothing_any_more() {
-    let world = World::with_acme().await;
+async fn a_disabled_administrator_does_nothing_any_more<B: Backend>() {
+    let world = World::<B>::with_acme().await;
     let (admin, issued) = world.caller("admin", &["admin@*"]).await;
     world.store.credential_patch(admin, issued.credential.id, disable(true)).await.unwrap();
     let refused = world.store.credential_patch(admin, issued.credential.id, disable(false)).await;
@@ -343,9 +347,8 @@ async fn a_disabled_administrator_does_nothing_any_more() {
     world.store.credential_issue(admin, issue_new("acme/x")).await.unwrap();
 }
 
-#[tokio::test]
-async fn credentials_are_found_by_what_they_are() {
-    let world = World::with_acme().await;
+async fn credentials_are_found_by_what_they_are<B: Backend>() {
+    let world = World::<B>::with_acme().await;
     let one = issue(&world, "acme/one", Some("svc:x"), &[("team", "core")]).await;
     let two = issue(&world, "acme/two", Some("svc:y"), &[("team", "core"), ("a/b.c", "d=e")]).await;
     let three = issue(&world, "acme/three", None, &[]).await;

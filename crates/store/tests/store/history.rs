@@ -9,13 +9,18 @@ use std::{
 
 use jeton_feed::record::{Change, Policy, Record, TokenEntry};
 use jeton_store::{
-    Sqlite, Store,
+    Memory, Sqlite, Store,
     model::{Caller, RevokeNew, Selector, SnapshotItem},
 };
 use jeton_types::{Digest, NamespaceName, Revision};
 use proptest::prelude::*;
 
-use crate::world::{World, check_chain, issue_new, named, namespace_new, span};
+use crate::world::{Backend, World, check_chain, issue_new, named, namespace_new, span};
+
+conformance! {
+    a_snapshot_comes_in_pieces_and_can_be_given_up,
+    records_come_in_pages,
+}
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -72,7 +77,7 @@ impl Table {
     }
 }
 
-async fn snapshot(store: &Sqlite) -> (Revision, Table) {
+async fn snapshot(store: &impl Store) -> (Revision, Table) {
     let names: Vec<_> = store.namespaces().await.unwrap().into_iter().map(|row| row.name).collect();
     let table = Arc::new(Mutex::new((Revision::ZERO, Table::default())));
     let into = Arc::clone(&table);
@@ -95,7 +100,7 @@ async fn snapshot(store: &Sqlite) -> (Revision, Table) {
     (at, table)
 }
 
-async fn play(world: &World, steps: &[Step]) -> Vec<(Revision, Table)> {
+async fn play(world: &World<impl Backend>, steps: &[Step]) -> Vec<(Revision, Table)> {
     let name = |namespace: u8, name: u8| format!("n{namespace}/c{name}");
     let mut snapshots = vec![snapshot(&world.store).await];
     for step in steps {
@@ -131,6 +136,25 @@ async fn play(world: &World, steps: &[Step]) -> Vec<(Revision, Table)> {
     snapshots
 }
 
+async fn check<B: Backend>(steps: &[Step]) {
+    let world = World::<B>::new().await;
+    world.namespace("n0", "p0").await;
+    let mut snapshots = play(&world, steps).await;
+    snapshots.push((Revision::ZERO, Table::default()));
+    let (head, state) = snapshot(&world.store).await;
+    let records = world.records().await;
+    check_chain(&records);
+    assert_eq!(head, records.last().unwrap().revision);
+    for (at, mut table) in snapshots {
+        for record in records.iter().filter(|record| record.revision > at) {
+            table.apply(record);
+        }
+        assert_eq!(table, state, "from {at}");
+    }
+    let ring: Vec<_> = world.store.commit_log().after(Revision::ZERO, usize::MAX).unwrap();
+    assert!(ring.iter().map(|record| &**record).eq(&records));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
@@ -138,29 +162,14 @@ proptest! {
     fn a_snapshot_and_the_records_after_it_are_the_state(steps in proptest::collection::vec(step(), 1..60)) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
-            let world = World::new().await;
-            world.namespace("n0", "p0").await;
-            let mut snapshots = play(&world, &steps).await;
-            snapshots.push((Revision::ZERO, Table::default()));
-            let (head, state) = snapshot(&world.store).await;
-            let records = world.records().await;
-            check_chain(&records);
-            assert_eq!(head, records.last().unwrap().revision);
-            for (at, mut table) in snapshots {
-                for record in records.iter().filter(|record| record.revision > at) {
-                    table.apply(record);
-                }
-                assert_eq!(table, state, "from {at}");
-            }
-            let ring: Vec<_> = world.store.commit_log().after(Revision::ZERO, usize::MAX).unwrap();
-            assert!(ring.iter().map(|record| &**record).eq(&records));
+            check::<Sqlite>(&steps).await;
+            check::<Memory>(&steps).await;
         });
     }
 }
 
-#[tokio::test]
-async fn a_snapshot_comes_in_pieces_and_can_be_given_up() {
-    let world = World::with_acme().await;
+async fn a_snapshot_comes_in_pieces_and_can_be_given_up<B: Backend>() {
+    let world = World::<B>::with_acme().await;
     world.namespace("empty", "empty").await;
     for number in 0..501 {
         world.issue(&format!("acme/c{number}")).await;
@@ -183,9 +192,8 @@ async fn a_snapshot_comes_in_pieces_and_can_be_given_up() {
     assert_eq!(missing, Err(jeton_store::StoreError::NotFound("namespace")));
 }
 
-#[tokio::test]
-async fn records_come_in_pages() {
-    let world = World::with_acme().await;
+async fn records_come_in_pages<B: Backend>() {
+    let world = World::<B>::with_acme().await;
     for number in 0..4 {
         world.issue(&format!("acme/c{number}")).await;
     }

@@ -2,16 +2,29 @@ use std::{io, time::Duration};
 
 use jeton_feed::record::Change;
 use jeton_store::{
-    Store, StoreError,
+    Sqlite, Store, StoreError,
     model::{Bearer, Caller, CredentialFilter, CredentialRef, IssueNew, Labels, NamespaceNew},
 };
 use jeton_types::{Freshness, Label, NamespaceName, StartId, token};
 
-use crate::world::{World, check_chain, issue_new, named, namespace_new, scopes, span};
+use crate::world::{Backend, World, check_chain, issue_new, named, namespace_new, scopes, span};
 
-#[tokio::test]
-async fn the_first_start_makes_the_built_in_namespace() {
-    let world = World::new().await;
+conformance! {
+    the_first_start_makes_the_built_in_namespace,
+    nothing_is_written_before_a_start_is,
+    a_namespace_is_created_once,
+    an_issued_credential_is_there,
+    issuing_is_refused_with_a_reason,
+    the_namespaces_ttl_serves_where_none_is_given,
+    a_rotation_overlaps_and_then_is_over,
+    lists_come_in_pages,
+    the_root_token_is_made_once_and_only_with_its_file,
+    roles_are_asked_for_inside_the_transaction,
+    revisions_follow_the_clock_but_never_go_back,
+}
+
+async fn the_first_start_makes_the_built_in_namespace<B: Backend>() {
+    let world = World::<B>::new().await;
     let built_in = world.store.namespace(NamespaceName::built_in()).await.unwrap().unwrap();
     assert_eq!((built_in.prefix.as_str(), built_in.freshness), ("jtn", Freshness::Strict));
     let second = world.store.start_record(StartId::from_bytes([2; 16])).await.unwrap();
@@ -25,17 +38,14 @@ async fn the_first_start_makes_the_built_in_namespace() {
     check_chain(&records);
 }
 
-#[tokio::test]
-async fn nothing_is_written_before_a_start_is() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = crate::world::open(dir.path(), "a").unwrap();
-    let refused = store.namespace_create(Caller::System, namespace_new("acme", "acme_live")).await;
+async fn nothing_is_written_before_a_start_is<B: Backend>() {
+    let world = World::<B>::unstarted();
+    let refused = world.store.namespace_create(Caller::System, namespace_new("acme", "acme_live")).await;
     assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
 }
 
-#[tokio::test]
-async fn a_namespace_is_created_once() {
-    let world = World::with_acme().await;
+async fn a_namespace_is_created_once<B: Backend>() {
+    let world = World::<B>::with_acme().await;
     let create = async |new: NamespaceNew| world.store.namespace_create(Caller::System, new).await;
     assert_eq!(create(namespace_new("acme", "other")).await, Err(StoreError::NameTaken));
     assert_eq!(create(namespace_new("other", "acme_live")).await, Err(StoreError::PrefixTaken));
@@ -58,9 +68,8 @@ async fn a_namespace_is_created_once() {
     assert_eq!(world.store.namespace("none".parse().unwrap()).await, Ok(None));
 }
 
-#[tokio::test]
-async fn an_issued_credential_is_there_and_its_secret_is_nowhere() {
-    let world = World::with_acme().await;
+async fn an_issued_credential_is_there<B: Backend>() {
+    let world = World::<B>::with_acme().await;
     let labels = ["team=core", "a=\"quoted\" ü"].map(|label| label.parse::<Label>().unwrap());
     let new = IssueNew {
         subject: Some("svc billing".parse().unwrap()),
@@ -84,18 +93,22 @@ async fn an_issued_credential_is_there_and_its_secret_is_nowhere() {
     assert_eq!(world.store.credential(named("acme/none")).await, Ok(None));
     let last = world.records().await.pop().unwrap();
     assert_eq!(last.changes, [Change::Token(token.entry(&credential))]);
+}
 
+#[tokio::test]
+async fn a_secret_is_nowhere_in_the_files() {
+    let world = World::<Sqlite>::with_acme().await;
+    let issued = world.issue("acme/billing").await;
     let body = &issued.secret.expose()["acme_live_".len()..][..43];
     drop(world.store);
-    for file in std::fs::read_dir(world.dir.path()).unwrap() {
+    for file in std::fs::read_dir(world.place.path()).unwrap() {
         let bytes = std::fs::read(file.unwrap().path()).unwrap();
         assert!(!bytes.windows(body.len()).any(|window| window == body.as_bytes()));
     }
 }
 
-#[tokio::test]
-async fn issuing_is_refused_with_a_reason() {
-    let world = World::with_acme().await;
+async fn issuing_is_refused_with_a_reason<B: Backend>() {
+    let world = World::<B>::with_acme().await;
     world.issue("acme/billing").await;
     let issue = async |new: IssueNew| world.store.credential_issue(Caller::System, new).await.map(|_| ()).unwrap_err();
     assert_eq!(issue(issue_new("acme/billing")).await, StoreError::NameTaken);
@@ -107,9 +120,8 @@ async fn issuing_is_refused_with_a_reason() {
     check_chain(&world.records().await);
 }
 
-#[tokio::test]
-async fn the_namespaces_ttl_serves_where_none_is_given() {
-    let world = World::new().await;
+async fn the_namespaces_ttl_serves_where_none_is_given<B: Backend>() {
+    let world = World::<B>::new().await;
     let new = NamespaceNew { default_ttl: Some(span("1h")), ..namespace_new("acme", "acme_live") };
     world.store.namespace_create(Caller::System, new).await.unwrap();
     let issued = world.issue("acme/billing").await;
@@ -117,9 +129,8 @@ async fn the_namespaces_ttl_serves_where_none_is_given() {
     assert_eq!(issued.credential.ttl, None);
 }
 
-#[tokio::test]
-async fn a_rotation_overlaps_and_then_is_over() {
-    let world = World::with_acme().await;
+async fn a_rotation_overlaps_and_then_is_over<B: Backend>() {
+    let world = World::<B>::with_acme().await;
     let first = world.issue("acme/billing").await;
     world.clock.advance(Duration::from_secs(60));
     let rotate = async || world.store.credential_rotate(Caller::System, named("acme/billing"), span("1h")).await;
@@ -142,9 +153,8 @@ async fn a_rotation_overlaps_and_then_is_over() {
     assert!(matches!(short, Err(StoreError::Refused(_))));
 }
 
-#[tokio::test]
-async fn lists_come_in_pages() {
-    let world = World::with_acme().await;
+async fn lists_come_in_pages<B: Backend>() {
+    let world = World::<B>::with_acme().await;
     world.namespace("other", "other").await;
     let mut expect = Vec::new();
     for number in 0..5 {
@@ -164,9 +174,8 @@ async fn lists_come_in_pages() {
     assert_eq!(found, expect);
 }
 
-#[tokio::test]
-async fn the_root_token_is_made_once_and_only_with_its_file() {
-    let world = World::new().await;
+async fn the_root_token_is_made_once_and_only_with_its_file<B: Backend>() {
+    let world = World::<B>::new().await;
     let before = world.store.head().await.unwrap();
     let failed = world.store.root_ensure(|_| Err(io::Error::other("no room"))).await;
     assert_eq!(failed, Err(StoreError::RootFile("no room".to_owned())));
@@ -187,9 +196,8 @@ async fn the_root_token_is_made_once_and_only_with_its_file() {
     check_chain(&world.records().await);
 }
 
-#[tokio::test]
-async fn roles_are_asked_for_inside_the_transaction() {
-    let world = World::with_acme().await;
+async fn roles_are_asked_for_inside_the_transaction<B: Backend>() {
+    let world = World::<B>::with_acme().await;
     let (issuer, issued) = world.caller("issuer", &["issuer@acme"]).await;
     world.store.credential_issue(issuer, issue_new("acme/a")).await.unwrap();
     world.store.credential_rotate(issuer, named("acme/a"), span("1h")).await.unwrap();
@@ -229,7 +237,7 @@ async fn roles_are_asked_for_inside_the_transaction() {
 
 #[tokio::test]
 async fn every_mutation_leaves_one_audit_entry() {
-    let world = World::with_acme().await;
+    let world = World::<Sqlite>::with_acme().await;
     let (issuer, issued) = world.caller("issuer", &["issuer@acme"]).await;
     let made = world.store.credential_issue(issuer, issue_new("acme/a")).await.unwrap();
     let _refused = world.store.credential_issue(issuer, issue_new("acme/a")).await.unwrap_err();
@@ -254,9 +262,8 @@ async fn every_mutation_leaves_one_audit_entry() {
     assert_eq!(last.unwrap().iter().map(Option::as_deref).collect::<Vec<_>>(), expect);
 }
 
-#[tokio::test]
-async fn revisions_follow_the_clock_but_never_go_back() {
-    let world = World::with_acme().await;
+async fn revisions_follow_the_clock_but_never_go_back<B: Backend>() {
+    let world = World::<B>::with_acme().await;
     let first = world.issue("acme/a").await;
     world.clock.advance(Duration::from_secs(5));
     let second = world.issue("acme/b").await;
@@ -266,14 +273,11 @@ async fn revisions_follow_the_clock_but_never_go_back() {
     assert_eq!(third.revision.get(), second.revision.get() + 1);
     assert_eq!(third.token.issued_at, second.token.issued_at, "authority time does not go back either");
     let told = world.store.authority_time();
-    let clock = world.clock;
-    drop(world.store);
-    let store = crate::world::open_with(world.dir.path(), "second", clock).unwrap();
-    assert!(store.authority_time() >= told, "nor over a restart");
+    assert!(world.reopened("second").store.authority_time() >= told, "nor over a restart");
 }
 
-#[tokio::test]
-async fn labels_keep_their_form() {
+#[test]
+fn labels_keep_their_form() {
     let label = |text: &str| text.parse::<Label>().unwrap();
     assert!(Labels::new([label("a=1"), label("a=2")]).is_err());
     assert!(Labels::new((0..33).map(|n| label(&format!("k{n}=")))).is_err());

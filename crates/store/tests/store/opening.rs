@@ -11,12 +11,12 @@ fn refused(dir: &std::path::Path) -> StoreError {
 
 #[tokio::test]
 async fn what_was_written_is_there_again() {
-    let world = World::with_acme().await;
+    let world = World::<Sqlite>::with_acme().await;
     let issued = world.issue("acme/billing").await;
     let (head, records) = (world.store.head().await.unwrap(), world.records().await);
     drop(world.store);
     for turn in 0..2_u8 {
-        let store = open(world.dir.path(), &format!("turn {turn}")).unwrap();
+        let store = open(world.place.path(), &format!("turn {turn}")).unwrap();
         assert_eq!(store.commit_log().after(jeton_types::Revision::ZERO, 9), None, "read it from the store");
         if turn == 0 {
             assert_eq!((store.head().await.unwrap(), store.commit_log().head()), (head.clone(), head.clone()));
@@ -35,8 +35,8 @@ async fn what_was_written_is_there_again() {
 
 #[tokio::test]
 async fn the_file_is_private_and_carries_its_marks() {
-    let world = World::with_acme().await;
-    for file in fs::read_dir(world.dir.path()).unwrap() {
+    let world = World::<Sqlite>::with_acme().await;
+    for file in fs::read_dir(world.place.path()).unwrap() {
         let file = file.unwrap();
         assert_eq!(file.metadata().unwrap().permissions().mode() & 0o077, 0, "{file:?}");
     }
@@ -49,7 +49,7 @@ async fn the_file_is_private_and_carries_its_marks() {
 
 #[tokio::test]
 async fn a_migration_may_run_twice() {
-    let world = World::with_acme().await;
+    let world = World::<Sqlite>::with_acme().await;
     let issued = world.issue("acme/billing").await;
     let schema = |raw: &rusqlite::Connection| {
         let mut statement = raw.prepare("SELECT type, name, sql FROM sqlite_schema ORDER BY name").unwrap();
@@ -61,7 +61,7 @@ async fn a_migration_may_run_twice() {
     // As if the process had died between the statements of a migration and the number that says it is done.
     raw.pragma_update(None, "user_version", 0).unwrap();
     drop(world.store);
-    let store = open(world.dir.path(), "second").unwrap();
+    let store = open(world.place.path(), "second").unwrap();
     assert_eq!(schema(&raw), before);
     assert!(store.token_by_digest(issued.token.digest).await.unwrap().is_some());
 }
@@ -75,10 +75,10 @@ async fn a_foreign_database_is_refused_and_left_alone() {
     assert!(matches!(refused(dir.path()), StoreError::Foreign(_)));
     assert_eq!(fs::read(&path).unwrap(), before);
 
-    let world = World::new().await;
+    let world = World::<Sqlite>::new().await;
     world.raw().pragma_update(None, "user_version", 99).unwrap();
     drop(world.store);
-    let found = refused(world.dir.path());
+    let found = refused(world.place.path());
     assert!(matches!(&found, StoreError::Foreign(why) if why.contains("use a later jeton")), "{found}");
 }
 
@@ -88,26 +88,26 @@ async fn a_corrupt_database_is_refused() {
     fs::write(dir.path().join("jeton.db"), vec![b'x'; 8_192]).unwrap();
     assert!(matches!(refused(dir.path()), StoreError::Corrupt(_)));
 
-    let world = World::with_acme().await;
+    let world = World::<Sqlite>::with_acme().await;
     for number in 0..50 {
         world.issue(&format!("acme/c{number}")).await;
     }
     drop(world.store);
-    let path = world.dir.path().join("jeton.db");
+    let path = world.place.path().join("jeton.db");
     let sound = fs::read(&path).unwrap();
     let mut bytes = sound.clone();
     for page in bytes.chunks_mut(4_096).skip(1) {
         page[..64].fill(0xff);
     }
     fs::write(&path, &bytes).unwrap();
-    assert!(matches!(refused(world.dir.path()), StoreError::Corrupt(_)));
+    assert!(matches!(refused(world.place.path()), StoreError::Corrupt(_)));
     fs::write(&path, &sound).unwrap();
-    drop(open(world.dir.path(), "sound").unwrap());
+    drop(open(world.place.path(), "sound").unwrap());
 
     // Sound as a file, but the log's last record is gone.
     let raw = rusqlite::Connection::open(&path).unwrap();
     raw.execute_batch("DELETE FROM record WHERE revision = (SELECT max(revision) FROM record)").unwrap();
-    let found = refused(world.dir.path());
+    let found = refused(world.place.path());
     assert!(matches!(&found, StoreError::Corrupt(why) if why.contains("the counter stands at")), "{found}");
 }
 
@@ -122,8 +122,8 @@ async fn a_folder_that_cannot_be_used_is_named() {
 
 #[tokio::test]
 async fn another_writer_is_noticed() {
-    let world = World::with_acme().await;
-    let other = open(world.dir.path(), "other").unwrap();
+    let world = World::<Sqlite>::with_acme().await;
+    let other = open(world.place.path(), "other").unwrap();
     other.start_record(StartId::from_bytes([9; 16])).await.unwrap();
     let found = world.store.credential_issue(Caller::System, issue_new("acme/a")).await.map(|_| ()).unwrap_err();
     assert!(matches!(&found, StoreError::Stopped(why) if why.contains("another process")), "{found}");

@@ -2,12 +2,20 @@ use std::time::Duration;
 
 use jeton_feed::record::{Change, EndReason};
 use jeton_store::{
-    Store, StoreError,
+    StoreError,
     model::{Caller, CredentialRef, RevokeNew, Revoked, Selector, StoredReceipt},
 };
 use jeton_types::{Digest, Prefix, RevocationId, TokenId, UnixTime};
 
-use crate::world::{World, check_chain, named, span};
+use crate::world::{Backend, World, check_chain, named, span};
+
+conformance! {
+    revoking_a_credential_ends_its_tokens_once,
+    one_token_ends_and_the_next_rotation_mints_anew,
+    what_is_not_there_is_not_revoked,
+    who_may_not_revoke_learns_nothing,
+    a_receipt_is_kept_once_and_raises_the_floor,
+}
 
 fn secret(digest: Digest, prefix: &str) -> Selector {
     Selector::secret(digest, prefix.parse::<Prefix>().unwrap())
@@ -17,9 +25,8 @@ fn receipt(text: &str) -> StoredReceipt {
     StoredReceipt { completed_at: UnixTime::from_micros(7), evidence: "[]".to_owned(), jws: text.to_owned() }
 }
 
-#[tokio::test]
-async fn revoking_a_credential_ends_its_tokens_once() {
-    let world = World::with_acme().await;
+async fn revoking_a_credential_ends_its_tokens_once<B: Backend>() {
+    let world = World::<B>::with_acme().await;
     let first = world.issue("acme/billing").await;
     let second = world.store.credential_rotate(Caller::System, named("acme/billing"), span("1h")).await.unwrap();
     // The first is only expired by now; it is ended all the same.
@@ -51,9 +58,8 @@ async fn revoking_a_credential_ends_its_tokens_once() {
     assert_eq!(world.records().await.pop().unwrap().revision, last.revision, "nothing new was written");
 }
 
-#[tokio::test]
-async fn one_token_ends_and_the_next_rotation_mints_anew() {
-    let world = World::with_acme().await;
+async fn one_token_ends_and_the_next_rotation_mints_anew<B: Backend>() {
+    let world = World::<B>::with_acme().await;
     let first = world.issue("acme/billing").await;
     let by_id = world.revoke(Selector::token(first.token.id)).await.unwrap();
     assert_eq!(by_id.tokens, [first.token.id]);
@@ -70,9 +76,8 @@ async fn one_token_ends_and_the_next_rotation_mints_anew() {
     check_chain(&world.records().await);
 }
 
-#[tokio::test]
-async fn what_is_not_there_is_not_revoked() {
-    let world = World::with_acme().await;
+async fn what_is_not_there_is_not_revoked<B: Backend>() {
+    let world = World::<B>::with_acme().await;
     world.namespace("other", "other").await;
     let issued = world.issue("acme/billing").await;
     let head = world.store.head().await.unwrap();
@@ -95,9 +100,8 @@ async fn what_is_not_there_is_not_revoked() {
     assert_eq!(world.store.head().await.unwrap(), head);
 }
 
-#[tokio::test]
-async fn who_may_not_revoke_learns_nothing() {
-    let world = World::with_acme().await;
+async fn who_may_not_revoke_learns_nothing<B: Backend>() {
+    let world = World::<B>::with_acme().await;
     world.namespace("other", "other").await;
     let issued = world.issue("acme/billing").await;
     let (revoker, own) = world.caller("revoker", &["revoker@other"]).await;
@@ -129,9 +133,8 @@ async fn who_may_not_revoke_learns_nothing() {
     assert_eq!(revoke(admin, None, token()).await, Ok(bearer.token.to_string()));
 }
 
-#[tokio::test]
-async fn a_receipt_is_kept_once_and_raises_the_floor() {
-    let world = World::with_acme().await;
+async fn a_receipt_is_kept_once_and_raises_the_floor<B: Backend>() {
+    let world = World::<B>::with_acme().await;
     let (one, other) = (world.issue("acme/a").await, world.issue("acme/b").await);
     let first = world.revoke(Selector::token(one.token.id)).await.unwrap().revocation;
     world.clock.advance(Duration::from_millis(5));

@@ -1,10 +1,14 @@
 use jeton_store::{
-    Store, StoreError,
+    StoreError,
     model::{SessionEndKind, SessionRow},
 };
 use jeton_types::{CredentialId, Revision, SessionId, UnixTime};
 
-use crate::world::{World, open};
+use crate::world::{Backend, World};
+
+conformance! {
+    the_registry_outlives_the_process,
+}
 
 fn session(id: u8) -> SessionRow {
     SessionRow {
@@ -18,9 +22,8 @@ fn session(id: u8) -> SessionRow {
     }
 }
 
-#[tokio::test]
-async fn the_registry_outlives_the_process() {
-    let world = World::new().await;
+async fn the_registry_outlives_the_process<B: Backend>() {
+    let world = World::<B>::new().await;
     let head = world.store.head().await;
     for id in 1..=3 {
         assert_eq!(world.store.session_open(session(id)).await, Ok(session(id)));
@@ -39,8 +42,8 @@ async fn the_registry_outlives_the_process() {
     assert_eq!(world.store.session_forget(missing).await, Err(StoreError::NotFound("session")));
     assert_eq!(world.store.head().await, head, "a session is no revision");
 
-    drop(world.store);
-    let store = open(world.dir.path(), "second").unwrap();
+    let world = world.reopened("second");
+    let store = &world.store;
     let goodbye = SessionRow { ended: Some((SessionEndKind::Goodbye, at)), ..session(1) };
     assert_eq!(store.session(session(1).session).await, Ok(Some(goodbye.clone())), "the first end counts");
     let sessions = store.sessions().await.unwrap();

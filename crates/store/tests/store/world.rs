@@ -1,4 +1,4 @@
-//! A store in a folder of its own, with a clock and a source of randomness of its own.
+//! A store of its own, with a clock and a source of randomness of its own, over whichever backend.
 
 use std::{
     future::Future,
@@ -14,7 +14,7 @@ use std::{
 
 use jeton_feed::record::Record;
 use jeton_store::{
-    OpenConfig, Sqlite, Store, StoreError,
+    Disk, Memory, OpenConfig, Sqlite, Store, StoreError,
     model::{Bearer, Caller, CredentialRef, IssueNew, Issued, Labels, NamespaceNew, RevokeNew, Revoked, Selector},
 };
 use jeton_types::{BootTime, Clock, Entropy, Now, Revision, ScopeSet, Span, StartId, UnixTime};
@@ -71,29 +71,78 @@ impl Entropy for CountedEntropy {
     }
 }
 
-/// An opened store that has started.
-pub(crate) struct World {
-    pub(crate) store: Sqlite,
-    pub(crate) clock: Arc<ManualClock>,
+/// What a store is opened with.
+#[derive(Clone)]
+pub(crate) struct Setup {
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    /// How many mutations each commit had, where they are committed in groups.
     pub(crate) batches: Arc<Mutex<Vec<usize>>>,
-    pub(crate) dir: TempDir,
 }
 
-impl World {
+impl Setup {
+    pub(crate) fn new(clock: Arc<dyn Clock>, seed: &str) -> Self {
+        Self { clock, entropy: CountedEntropy::new(seed), batches: Arc::default() }
+    }
+}
+
+/// A store that the conformance suite runs over.
+pub(crate) trait Backend: Store + Clone + Sized {
+    /// Whether mutations that wait are committed together.
+    const GROUPS: bool;
+    /// What outlives the process.
+    type Place: Send + Sync + 'static;
+
+    fn place() -> Self::Place;
+    fn open(place: &Self::Place, setup: Setup) -> Result<Self, StoreError>;
+}
+
+impl Backend for Sqlite {
+    const GROUPS: bool = true;
+    type Place = TempDir;
+
+    fn place() -> TempDir {
+        tempfile::tempdir().unwrap()
+    }
+
+    fn open(place: &TempDir, setup: Setup) -> Result<Self, StoreError> {
+        open_setup(place.path(), setup)
+    }
+}
+
+impl Backend for Memory {
+    const GROUPS: bool = false;
+    type Place = Disk;
+
+    fn place() -> Disk {
+        Disk::default()
+    }
+
+    fn open(place: &Disk, setup: Setup) -> Result<Self, StoreError> {
+        Ok(Self::open(place, setup.clock, setup.entropy))
+    }
+}
+
+/// An opened store that has started.
+pub(crate) struct World<B: Backend> {
+    pub(crate) store: B,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) batches: Arc<Mutex<Vec<usize>>>,
+    pub(crate) place: B::Place,
+}
+
+impl<B: Backend> World<B> {
+    pub(crate) fn unstarted() -> Self {
+        let (place, clock) = (B::place(), ManualClock::new());
+        let setup = Setup::new(Arc::clone(&clock) as _, "first");
+        let batches = Arc::clone(&setup.batches);
+        Self { store: B::open(&place, setup).unwrap(), clock, batches, place }
+    }
+
     pub(crate) async fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let clock = ManualClock::new();
-        let batches = Arc::new(Mutex::new(Vec::new()));
-        let seen = Arc::clone(&batches);
-        let observer = move |size: usize, _: Duration| seen.lock().unwrap().push(size);
-        let config = OpenConfig {
-            clock: Arc::clone(&clock) as _,
-            entropy: CountedEntropy::new("first"),
-            observer: Arc::new(observer),
-        };
-        let store = Sqlite::open(dir.path(), config).unwrap();
-        store.start_record(StartId::from_bytes([1; 16])).await.unwrap();
-        Self { store, clock, batches, dir }
+        let world = Self::unstarted();
+        world.store.start_record(StartId::from_bytes([1; 16])).await.unwrap();
+        world
     }
 
     /// With namespace `acme`.
@@ -101,6 +150,13 @@ impl World {
         let world = Self::new().await;
         world.namespace("acme", "acme_live").await;
         world
+    }
+
+    /// As if the process had ended and another one opened the same store, with the same clock.
+    pub(crate) fn reopened(self, seed: &str) -> Self {
+        let Self { store, clock, batches, place } = self;
+        drop(store);
+        Self { store: B::open(&place, Setup::new(Arc::clone(&clock) as _, seed)).unwrap(), clock, batches, place }
     }
 
     pub(crate) async fn namespace(&self, name: &str, prefix: &str) {
@@ -127,10 +183,12 @@ impl World {
         let head = self.store.head().await.unwrap().revision;
         self.store.records(Revision::ZERO, head, 1_000_000).await.unwrap()
     }
+}
 
+impl World<Sqlite> {
     /// What the database itself says, past the port.
     pub(crate) fn raw(&self) -> rusqlite::Connection {
-        rusqlite::Connection::open(self.dir.path().join("jeton.db")).unwrap()
+        rusqlite::Connection::open(self.place.path().join("jeton.db")).unwrap()
     }
 }
 
@@ -140,8 +198,13 @@ pub(crate) fn open(dir: &Path, seed: &str) -> Result<Sqlite, StoreError> {
 }
 
 pub(crate) fn open_with(dir: &Path, seed: &str, clock: Arc<dyn Clock>) -> Result<Sqlite, StoreError> {
-    let observer = Arc::new(|_: usize, _: Duration| ());
-    Sqlite::open(dir, OpenConfig { clock, entropy: CountedEntropy::new(seed), observer })
+    open_setup(dir, Setup::new(clock, seed))
+}
+
+fn open_setup(dir: &Path, setup: Setup) -> Result<Sqlite, StoreError> {
+    let Setup { clock, entropy, batches } = setup;
+    let observer = Arc::new(move |size: usize, _: Duration| batches.lock().unwrap().push(size));
+    Sqlite::open(dir, OpenConfig { clock, entropy, observer })
 }
 
 pub(crate) fn namespace_new(name: &str, prefix: &str) -> NamespaceNew {

@@ -1,0 +1,287 @@
+//! The port, over the model.
+
+use std::{io, ops::ControlFlow, sync::Arc};
+
+use jeton_feed::record::{Head, Record};
+use jeton_lifecycle::audit;
+use jeton_types::{
+    CredentialId, Digest, NamespaceName, Revision, RevocationId, Secret, SessionId, Span, StartId, TokenId, UnixTime,
+};
+use tokio::sync::watch;
+
+use super::{
+    Memory,
+    state::{Draft, State},
+};
+use crate::{
+    CommitLog, Health, Store, StoreError,
+    idempotency::Claim,
+    model::{
+        Burn, Caller, CredentialDelete, CredentialFilter, CredentialPatch, CredentialRef, CredentialRow,
+        CredentialState, IssueNew, Issued, NamespaceNew, NamespacePatch, NamespaceRow, Patched, PolicyRow,
+        RevocationRow, RevokeNew, RevokePreview, Revoked, RootReplaced, Rotated, SessionEndKind, SessionRow,
+        SnapshotItem, StartRow, StoredReceipt, TokenRow,
+    },
+};
+
+impl Store for Memory {
+    fn claimed(&self, claim: Claim) -> Self {
+        Self { shared: Arc::clone(&self.shared), claim: Some(Arc::new(claim)) }
+    }
+
+    fn commit_log(&self) -> &Arc<CommitLog> {
+        &self.shared.commit_log
+    }
+
+    fn authority_time(&self) -> UnixTime {
+        self.shared.time.now()
+    }
+
+    fn health(&self) -> watch::Receiver<Health> {
+        self.shared.health.subscribe()
+    }
+
+    async fn start_record(&self, start: StartId) -> Result<StartRow, StoreError> {
+        self.write(move |draft| draft.start_record(start)).await
+    }
+
+    async fn root_ensure(
+        &self,
+        write: impl FnOnce(&Secret<String>) -> io::Result<()> + Send + 'static,
+    ) -> Result<Option<TokenRow>, StoreError> {
+        self.write(move |draft| draft.root_ensure(write)).await
+    }
+
+    async fn root_replace(
+        &self,
+        write: impl FnOnce(&Secret<String>) -> io::Result<()> + Send + 'static,
+    ) -> Result<RootReplaced, StoreError> {
+        self.write(move |draft| draft.root_replace(write)).await
+    }
+
+    async fn namespace_create(&self, caller: Caller, new: NamespaceNew) -> Result<NamespaceRow, StoreError> {
+        self.write_once(caller, move |draft| draft.namespace_create(caller, new)).await
+    }
+
+    async fn namespace_patch(
+        &self,
+        caller: Caller,
+        namespace: NamespaceName,
+        patch: NamespacePatch,
+    ) -> Result<Patched<NamespaceRow>, StoreError> {
+        self.write_once(caller, move |draft| draft.namespace_patch(caller, &namespace, patch)).await
+    }
+
+    async fn credential_issue(&self, caller: Caller, new: IssueNew) -> Result<Issued, StoreError> {
+        self.write_once(caller, move |draft| draft.credential_issue(caller, new)).await
+    }
+
+    async fn credential_rotate(
+        &self,
+        caller: Caller,
+        credential: CredentialRef,
+        overlap: Span,
+    ) -> Result<Rotated, StoreError> {
+        self.write_once(caller, move |draft| draft.credential_rotate(caller, &credential, overlap)).await
+    }
+
+    async fn credential_patch(
+        &self,
+        caller: Caller,
+        credential: CredentialId,
+        patch: CredentialPatch,
+    ) -> Result<Patched<CredentialRow>, StoreError> {
+        self.write_once(caller, move |draft| draft.credential_patch(caller, credential, patch)).await
+    }
+
+    async fn credential_delete(
+        &self,
+        caller: Caller,
+        credential: CredentialId,
+        delete: CredentialDelete,
+    ) -> Result<Patched<CredentialRow>, StoreError> {
+        self.write_once(caller, move |draft| draft.credential_delete(caller, credential, delete)).await
+    }
+
+    async fn token_burn(&self, burn: Burn) -> Result<Option<Revoked>, StoreError> {
+        self.write(move |draft| draft.token_burn(burn)).await
+    }
+
+    async fn revocation_preview(&self, caller: Caller, new: RevokeNew) -> Result<RevokePreview, StoreError> {
+        self.view().revocation_preview(caller, self.authority_time(), &new)
+    }
+
+    async fn revocation_create(&self, caller: Caller, new: RevokeNew) -> Result<Revoked, StoreError> {
+        self.write_once(caller, move |draft| draft.revocation_create(caller, new)).await
+    }
+
+    async fn receipt_store(
+        &self,
+        revocation: RevocationId,
+        receipt: StoredReceipt,
+    ) -> Result<StoredReceipt, StoreError> {
+        self.write(move |draft| draft.receipt_store(revocation, receipt)).await
+    }
+
+    async fn session_open(&self, session: SessionRow) -> Result<SessionRow, StoreError> {
+        let open = move |draft: &mut Draft<'_>| {
+            let row = SessionRow { ended: None, ..session };
+            Ok(draft.state.sessions.entry(row.session).or_insert(row).clone())
+        };
+        self.write(open).await
+    }
+
+    async fn session_end(&self, session: SessionId, kind: SessionEndKind, at: UnixTime) -> Result<(), StoreError> {
+        self.write(move |draft| session_end(&mut draft.state, session, kind, at)).await
+    }
+
+    async fn session_forget(&self, session: SessionId) -> Result<(), StoreError> {
+        let forget = move |draft: &mut Draft<'_>| {
+            let now = draft.now();
+            session_end(&mut draft.state, session, SessionEndKind::Forgotten, now)
+        };
+        self.write(forget).await
+    }
+
+    async fn namespace(&self, name: NamespaceName) -> Result<Option<NamespaceRow>, StoreError> {
+        Ok(self.view().namespaces.get(&name).cloned())
+    }
+
+    async fn namespaces(&self) -> Result<Vec<NamespaceRow>, StoreError> {
+        Ok(self.view().namespaces.values().cloned().collect())
+    }
+
+    async fn credential(&self, credential: CredentialRef) -> Result<Option<CredentialRow>, StoreError> {
+        Ok(self.view().credential(&credential).cloned())
+    }
+
+    async fn credentials(
+        &self,
+        namespace: NamespaceName,
+        filter: CredentialFilter,
+        after: Option<CredentialId>,
+        limit: usize,
+    ) -> Result<Vec<CredentialRow>, StoreError> {
+        let fits = |row: &&CredentialRow| {
+            row.namespace == namespace
+                && after.is_none_or(|after| row.id > after)
+                && filter.subject.as_ref().is_none_or(|subject| row.subject.as_ref() == Some(subject))
+                && filter.labels.iter().all(|wanted| row.labels.iter().any(|label| label == wanted))
+                && filter.state.is_none_or(|wanted| wanted == state_of(row))
+        };
+        Ok(self.view().credentials.values().filter(fits).take(limit).cloned().collect())
+    }
+
+    async fn tokens(&self, credential: CredentialId) -> Result<Vec<TokenRow>, StoreError> {
+        Ok(self.view().tokens_of(credential))
+    }
+
+    async fn token(&self, token: TokenId) -> Result<Option<TokenRow>, StoreError> {
+        Ok(self.view().tokens.get(&token).cloned())
+    }
+
+    async fn token_by_digest(&self, digest: Digest) -> Result<Option<(TokenRow, CredentialRow)>, StoreError> {
+        Ok(self.view().by_digest(&digest))
+    }
+
+    async fn revocation(&self, revocation: RevocationId) -> Result<Option<RevocationRow>, StoreError> {
+        Ok(self.view().revocations.get(&revocation).cloned())
+    }
+
+    async fn revocations(&self, after: Option<RevocationId>, limit: usize) -> Result<Vec<RevocationRow>, StoreError> {
+        let view = self.view();
+        let rows = view.revocations.values().filter(|row| after.is_none_or(|after| row.id > after));
+        Ok(rows.take(limit).cloned().collect())
+    }
+
+    async fn revocation_of_token(&self, token: TokenId) -> Result<Option<RevocationRow>, StoreError> {
+        let view = self.view();
+        let ended = view.tokens.get(&token).and_then(|row| row.ended);
+        Ok(ended.and_then(|ended| view.revocations.get(&ended.revocation)).cloned())
+    }
+
+    async fn revocations_pending(&self) -> Result<Vec<RevocationRow>, StoreError> {
+        let view = self.view();
+        let mut rows: Vec<_> = view.revocations.values().filter(|row| row.receipt.is_none()).cloned().collect();
+        rows.sort_by_key(|row| row.revision);
+        Ok(rows)
+    }
+
+    async fn session(&self, session: SessionId) -> Result<Option<SessionRow>, StoreError> {
+        Ok(self.view().sessions.get(&session).cloned())
+    }
+
+    async fn sessions(&self) -> Result<Vec<SessionRow>, StoreError> {
+        let mut rows: Vec<_> = self.view().sessions.values().cloned().collect();
+        rows.sort_by_key(|row| (row.opened, row.session));
+        Ok(rows)
+    }
+
+    async fn policies(&self) -> Result<Vec<PolicyRow>, StoreError> {
+        Ok(self.view().policies.clone())
+    }
+
+    async fn floors(&self) -> Result<Vec<(NamespaceName, Revision)>, StoreError> {
+        Ok(marks(&self.view().floors))
+    }
+
+    async fn last_records(&self) -> Result<Vec<(NamespaceName, Revision)>, StoreError> {
+        Ok(marks(&self.view().last_records))
+    }
+
+    async fn head(&self) -> Result<Head, StoreError> {
+        Ok(self.view().head.clone())
+    }
+
+    async fn records(&self, after: Revision, upto: Revision, limit: usize) -> Result<Vec<Record>, StoreError> {
+        let view = self.view();
+        let records = view.records.iter().filter(|record| record.revision > after && record.revision <= upto);
+        Ok(records.take(limit).map(|record| Record::clone(record)).collect())
+    }
+
+    async fn audit_list(
+        &self,
+        namespace: Option<NamespaceName>,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<audit::Link>, StoreError> {
+        let view = self.view();
+        let of = |link: &&Arc<audit::Link>| {
+            link.entry.seq > after && namespace.as_ref().is_none_or(|name| *name == link.entry.namespace)
+        };
+        Ok(view.audit.iter().filter(of).take(limit).map(|link| audit::Link::clone(link)).collect())
+    }
+
+    async fn audit_head(&self) -> Result<audit::Head, StoreError> {
+        Ok(self.view().audit_head())
+    }
+
+    async fn snapshot(
+        &self,
+        namespaces: Vec<NamespaceName>,
+        sink: impl FnMut(SnapshotItem) -> ControlFlow<()> + Send + 'static,
+    ) -> Result<Option<Revision>, StoreError> {
+        let view = self.view();
+        // The sink may block.
+        let reading = tokio::task::spawn_blocking(move || view.snapshot(&namespaces, sink));
+        reading.await.unwrap_or_else(|error| Err(StoreError::Unavailable(format!("a read was given up: {error}"))))
+    }
+}
+
+fn session_end(state: &mut State, session: SessionId, kind: SessionEndKind, at: UnixTime) -> Result<(), StoreError> {
+    let row = state.sessions.get_mut(&session).ok_or(StoreError::NotFound("session"))?;
+    row.ended = row.ended.or(Some((kind, at)));
+    Ok(())
+}
+
+fn marks(marks: &std::collections::BTreeMap<NamespaceName, Revision>) -> Vec<(NamespaceName, Revision)> {
+    marks.iter().map(|(name, revision)| (name.clone(), *revision)).collect()
+}
+
+const fn state_of(row: &CredentialRow) -> CredentialState {
+    match (&row.deleted, &row.disabled) {
+        (Some(_), _) => CredentialState::Deleted,
+        (None, Some(_)) => CredentialState::Disabled,
+        (None, None) => CredentialState::Active,
+    }
+}

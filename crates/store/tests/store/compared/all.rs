@@ -1,0 +1,184 @@
+//! All that can be read of a store.
+
+use std::{
+    ops::ControlFlow,
+    sync::{Arc, Mutex},
+};
+
+use jeton_feed::record::{Head, Record};
+use jeton_lifecycle::audit;
+use jeton_store::{
+    Health, Store,
+    model::{
+        CredentialFilter, CredentialRef, CredentialRow, CredentialState, NamespaceRow, PolicyRow, RevocationRow,
+        SessionRow, SnapshotItem, TokenRow,
+    },
+};
+use jeton_types::{CredentialId, Label, Labels, NamespaceName, Revision, RevocationId, UnixTime};
+
+/// What every method that reads has said.
+#[derive(Debug, PartialEq)]
+pub(super) struct All {
+    time: UnixTime,
+    health: Health,
+    head: Head,
+    log: (Head, Option<Vec<Arc<Record>>>),
+    namespaces: Vec<NamespaceRow>,
+    filtered: Vec<Vec<CredentialId>>,
+    credentials: Vec<CredentialRow>,
+    tokens: Vec<TokenRow>,
+    revocations: Vec<RevocationRow>,
+    ended_by: Vec<Option<RevocationId>>,
+    pending: Vec<RevocationRow>,
+    sessions: Vec<SessionRow>,
+    policies: Vec<PolicyRow>,
+    floors: Vec<(NamespaceName, Revision)>,
+    last_records: Vec<(NamespaceName, Revision)>,
+    records: Vec<Record>,
+    audit: Vec<audit::Link>,
+    audit_of: Vec<Vec<audit::Link>>,
+    audit_head: audit::Head,
+    snapshot: Vec<SnapshotItem>,
+}
+
+impl All {
+    /// Reads all of it, in pages of `page`.
+    pub(super) async fn read<S: Store>(store: &S, page: usize) -> Self {
+        let namespaces = store.namespaces().await.unwrap();
+        let names: Vec<NamespaceName> = namespaces.iter().map(|row| row.name.clone()).collect();
+        let (mut credentials, mut filtered, mut audit_of) = (Vec::new(), Vec::new(), Vec::new());
+        for row in &namespaces {
+            assert_eq!(store.namespace(row.name.clone()).await.as_ref(), Ok(&Some(row.clone())));
+            credentials.extend(credentials_in(store, &row.name, &CredentialFilter::default(), page).await);
+            for filter in filters() {
+                let found = credentials_in(store, &row.name, &filter, page).await;
+                filtered.push(found.into_iter().map(|row| row.id).collect());
+            }
+            audit_of.push(audit_in(store, Some(&row.name), page).await);
+        }
+        let mut tokens = Vec::new();
+        for row in &credentials {
+            assert_eq!(store.credential(CredentialRef::Id(row.id)).await.as_ref(), Ok(&Some(row.clone())));
+            let named = CredentialRef::Name(row.namespace.clone(), row.name.clone());
+            assert_eq!(store.credential(named).await.as_ref(), Ok(&Some(row.clone())));
+            for token in store.tokens(row.id).await.unwrap() {
+                assert_eq!(store.token(token.id).await.as_ref(), Ok(&Some(token.clone())));
+                let both = Some((token.clone(), row.clone()));
+                assert_eq!(store.token_by_digest(token.digest).await, Ok(both));
+                tokens.push(token);
+            }
+        }
+        let mut ended_by = Vec::new();
+        for token in &tokens {
+            let by = store.revocation_of_token(token.id).await.unwrap().map(|row| row.id);
+            assert_eq!(by, token.ended.map(|ended| ended.revocation));
+            ended_by.push(by);
+        }
+        let sessions = store.sessions().await.unwrap();
+        for row in &sessions {
+            assert_eq!(store.session(row.session).await.as_ref(), Ok(&Some(row.clone())));
+        }
+        Self {
+            time: store.authority_time(),
+            health: store.health().borrow().clone(),
+            head: store.head().await.unwrap(),
+            log: (store.commit_log().head(), store.commit_log().after(Revision::ZERO, usize::MAX)),
+            namespaces,
+            filtered,
+            credentials,
+            tokens,
+            revocations: revocations(store, page).await,
+            ended_by,
+            pending: store.revocations_pending().await.unwrap(),
+            sessions,
+            policies: store.policies().await.unwrap(),
+            floors: store.floors().await.unwrap(),
+            last_records: store.last_records().await.unwrap(),
+            records: records(store, page).await,
+            audit: audit_in(store, None, page).await,
+            audit_of,
+            audit_head: store.audit_head().await.unwrap(),
+            snapshot: snapshot(store, names).await,
+        }
+    }
+}
+
+fn filters() -> Vec<CredentialFilter> {
+    let state = |state| CredentialFilter { state: Some(state), ..CredentialFilter::default() };
+    let labels =
+        |pairs: &[(&str, &str)]| Labels::new(pairs.iter().map(|(key, value)| Label::new(key, value).unwrap())).unwrap();
+    vec![
+        state(CredentialState::Active),
+        state(CredentialState::Disabled),
+        state(CredentialState::Deleted),
+        CredentialFilter { subject: Some("svc:x".parse().unwrap()), ..CredentialFilter::default() },
+        CredentialFilter { labels: labels(&[("team", "core")]), ..CredentialFilter::default() },
+        CredentialFilter { labels: labels(&[("team", "core"), ("env", "prod")]), ..CredentialFilter::default() },
+        CredentialFilter { labels: labels(&[("a/b.c", "d=\"e\"")]), ..state(CredentialState::Active) },
+    ]
+}
+
+async fn credentials_in<S: Store>(
+    store: &S,
+    namespace: &NamespaceName,
+    filter: &CredentialFilter,
+    page: usize,
+) -> Vec<CredentialRow> {
+    let (mut all, mut after) = (Vec::new(), None);
+    loop {
+        let found = store.credentials(namespace.clone(), filter.clone(), after, page).await.unwrap();
+        assert!(found.len() <= page);
+        let Some(last) = found.last() else { return all };
+        after = Some(last.id);
+        all.extend(found);
+    }
+}
+
+async fn audit_in<S: Store>(store: &S, namespace: Option<&NamespaceName>, page: usize) -> Vec<audit::Link> {
+    let (mut all, mut after) = (Vec::new(), 0);
+    loop {
+        let found = store.audit_list(namespace.cloned(), after, page).await.unwrap();
+        assert!(found.len() <= page);
+        let Some(last) = found.last() else { return all };
+        after = last.entry.seq;
+        all.extend(found);
+    }
+}
+
+async fn revocations<S: Store>(store: &S, page: usize) -> Vec<RevocationRow> {
+    let (mut all, mut after) = (Vec::new(), None);
+    loop {
+        let found = store.revocations(after, page).await.unwrap();
+        assert!(found.len() <= page);
+        let Some(last) = found.last() else { return all };
+        after = Some(last.id);
+        for row in found {
+            assert_eq!(store.revocation(row.id).await.as_ref(), Ok(&Some(row.clone())));
+            all.push(row);
+        }
+    }
+}
+
+async fn records<S: Store>(store: &S, page: usize) -> Vec<Record> {
+    let upto = store.head().await.unwrap().revision;
+    let (mut all, mut after) = (Vec::new(), Revision::ZERO);
+    loop {
+        let found = store.records(after, upto, page).await.unwrap();
+        assert!(found.len() <= page);
+        let Some(last) = found.last() else { return all };
+        after = last.revision;
+        all.extend(found);
+    }
+}
+
+async fn snapshot<S: Store>(store: &S, names: Vec<NamespaceName>) -> Vec<SnapshotItem> {
+    let items = Arc::new(Mutex::new(Vec::new()));
+    let into = Arc::clone(&items);
+    let sink = move |item| {
+        into.lock().unwrap().push(item);
+        ControlFlow::Continue(())
+    };
+    store.snapshot(names, sink).await.unwrap().unwrap();
+    let items = items.lock().unwrap();
+    items.clone()
+}
