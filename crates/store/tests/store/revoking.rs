@@ -3,15 +3,16 @@ use std::time::Duration;
 use jeton_feed::record::{Change, EndReason};
 use jeton_store::{
     StoreError,
-    model::{Caller, CredentialRef, RevokeNew, Revoked, Selector, StoredReceipt},
+    model::{Caller, CredentialRef, IssueNew, RevokeNew, Revoked, Selector, StoredReceipt},
 };
 use jeton_types::{Digest, Prefix, RevocationId, TokenId, UnixTime};
 
-use crate::world::{Backend, World, check_chain, named, span};
+use crate::world::{Backend, World, check_chain, issue_new, named, span};
 
 conformance! {
     revoking_a_credential_ends_its_tokens_once,
     one_token_ends_and_the_next_rotation_mints_anew,
+    of_one_moment_the_last_revocation_is_told,
     what_is_not_there_is_not_revoked,
     who_may_not_revoke_learns_nothing,
     a_receipt_is_kept_once_and_raises_the_floor,
@@ -74,6 +75,35 @@ async fn one_token_ends_and_the_next_rotation_mints_anew<B: Backend>() {
     let rest = world.revoke(Selector::credential(named("acme/billing"))).await.unwrap();
     assert_eq!((rest.fresh, rest.tokens), (true, vec![third.token.id]));
     check_chain(&world.records().await);
+}
+
+async fn of_one_moment_the_last_revocation_is_told<B: Backend>() {
+    let world = World::<B>::with_acme().await;
+    let subject: jeton_types::Subject = "svc:x".parse().unwrap();
+    let mut tokens = Vec::new();
+    for number in 0..8 {
+        let new = IssueNew { subject: Some(subject.clone()), ..issue_new(&format!("acme/c{number}")) };
+        tokens.push(world.store.credential_issue(Caller::System, new).await.unwrap().token);
+    }
+    // The clock stands, so that nothing but the revision says which was last.
+    for (place, token) in tokens.iter().enumerate() {
+        let last = world.revoke(Selector::token(token.id)).await.unwrap().revocation;
+        let selector = Selector { subject: Some(subject.clone()), issued_before: None, ..Selector::default() };
+        if place + 1 == tokens.len() {
+            let new = RevokeNew { namespace: Some("acme".parse().unwrap()), selector, reason: None };
+            let again = world.store.revocation_create(Caller::System, new).await.unwrap();
+            assert_eq!((again.fresh, again.revocation.id, again.tokens), (false, last.id, vec![token.id]));
+        }
+    }
+    // So it is among the tokens of one credential.
+    let mut last = None;
+    for _ in 0..4 {
+        let credential = CredentialRef::Name("acme".parse().unwrap(), "c0".parse().unwrap());
+        let rotated = world.store.credential_rotate(Caller::System, credential, span("1h")).await.unwrap();
+        last = Some(world.revoke(Selector::token(rotated.token.id)).await.unwrap().revocation.id);
+    }
+    let again = world.revoke(Selector::credential(named("acme/c0"))).await.unwrap();
+    assert_eq!((again.fresh, Some(again.revocation.id)), (false, last));
 }
 
 async fn what_is_not_there_is_not_revoked<B: Backend>() {

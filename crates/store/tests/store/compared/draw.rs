@@ -217,13 +217,15 @@ impl Draw<'_> {
 
     fn namespace(&mut self) -> NamespaceName {
         // The last one is missing, and is named less often.
-        let known = NAMESPACES.len() - usize::from(!self.rarely(4));
-        NAMESPACES[self.below(known)].parse().unwrap()
+        let known = NAMESPACES.len() - usize::from(!self.rarely(8));
+        // Most of it happens in the first.
+        let place = if self.rarely(2) { self.below(known) } else { 0 };
+        NAMESPACES[place].parse().unwrap()
     }
 
     fn namespace_new(&mut self) -> NamespaceNew {
-        let name = ["other", "acme", "jeton", "fourth"][self.below(4)].parse().unwrap();
-        let prefix = ["other", "fourth", "jtn", "acme_live"][self.below(4)].parse().unwrap();
+        let name = ["fourth", "fifth", "jeton", "acme"][self.below(4)].parse().unwrap();
+        let prefix = ["fourth", "fifth", "jtn", "acme_live"][self.below(4)].parse().unwrap();
         let freshness = if self.rarely(2) { Freshness::DEFAULT } else { Freshness::Strict };
         NamespaceNew { name, prefix, freshness, default_ttl: self.ttl() }
     }
@@ -257,7 +259,7 @@ impl Draw<'_> {
 
     fn labels(&mut self) -> Labels {
         let pairs = [("team", "core"), ("env", "prod"), ("a/b.c", "d=\"e\"")];
-        let held = pairs.iter().filter(|_| self.rarely(3)).map(|(key, value)| Label::new(key, value).unwrap());
+        let held = pairs.iter().filter(|_| self.rarely(2)).map(|(key, value)| Label::new(key, value).unwrap());
         Labels::new(held.collect::<Vec<_>>()).unwrap()
     }
 
@@ -295,7 +297,7 @@ impl Draw<'_> {
     }
 
     fn token(&mut self) -> Option<TokenRow> {
-        if self.rarely(12) { None } else { self.of(&self.seen.tokens) }
+        if self.rarely(16) { None } else { self.of(&self.seen.tokens) }
     }
 
     fn session(&mut self) -> SessionId {
@@ -331,7 +333,7 @@ impl Draw<'_> {
 
     fn revoke_new(&mut self) -> RevokeNew {
         let mut selector = Selector::default();
-        let named = self.below(8);
+        let named = self.below(9) % 8;
         if matches!(named, 0 | 1 | 7) {
             selector.credential = Some(self.credential_ref());
         }
@@ -343,15 +345,16 @@ impl Draw<'_> {
             selector.secret = Some(SecretKey { digest, prefix: self.of(&PREFIXES).unwrap().parse().unwrap() });
         }
         if matches!(named, 4 | 6) {
-            selector.subject = self.subject();
+            selector.subject = Some(["svc:x", "svc:y"][self.below(2)].parse().unwrap());
         }
         if matches!(named, 5 | 6) {
             selector.labels = self.labels();
         }
-        if self.rarely(5) {
+        if self.rarely(8) {
             selector.issued_before = Some(self.seen.now);
         }
-        let namespace = if named < 4 && !self.rarely(3) { None } else { Some(self.namespace()) };
+        let namespace =
+            if named < 4 || named == 7 { self.rarely(4).then(|| self.namespace()) } else { Some(self.namespace()) };
         RevokeNew { namespace, selector, reason: self.reason() }
     }
 }

@@ -86,6 +86,7 @@ fn prelude() -> Vec<Step> {
     vec![
         Step::Call(Box::new(Call::StartRecord(StartId::from_bytes([200; 16])))),
         Step::Call(Box::new(Call::NamespaceCreate(Caller::System, namespace_new("acme", "acme_live"), None))),
+        Step::Call(Box::new(Call::NamespaceCreate(Caller::System, namespace_new("other", "other"), None))),
         issue("root-like", "admin@*"),
         issue("admin", "admin@acme"),
         issue("issuer", "issuer@acme"),
@@ -169,7 +170,7 @@ const REFUSALS: [&str; 18] = [
 ];
 
 fn run(rng: Option<TestRng>, tally: &mut Tally) {
-    let config = Config { cases: HISTORIES, failure_persistence: None, ..Config::default() };
+    let config = Config { cases: HISTORIES, failure_persistence: None, max_shrink_iters: 60, ..Config::default() };
     let mut runner = match rng {
         Some(rng) => TestRunner::new_with_rng(config, rng),
         None => TestRunner::new(config),
