@@ -43,7 +43,7 @@ pub(super) fn spawn(
 
 /// Runs a task without which no receipt would ever be complete again. If it panics the process ends, as if it had been
 /// killed: to serve on would look well and keep no promise.
-async fn vital(task: impl Future<Output = ()>) {
+pub(super) async fn vital(task: impl Future<Output = ()>) {
     if AssertUnwindSafe(task).catch_unwind().await.is_err() {
         tracing::error!("a task of the feed failed: the process ends");
         std::process::abort();

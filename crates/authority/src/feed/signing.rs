@@ -30,13 +30,20 @@ use crate::{
 pub(super) struct Signing(Mutex<HashSet<RevocationId>>);
 
 impl Signing {
-    fn begin(&self, revocation: RevocationId) -> bool {
+    pub(super) fn begin(&self, revocation: RevocationId) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(revocation)
     }
 }
 
 /// The turn of one task; over when dropped, also by a panic, so that the next one may try.
-struct Turn<'a>(&'a Signing, RevocationId);
+pub(super) struct Turn<'a>(&'a Signing, RevocationId);
+
+impl<'a> Turn<'a> {
+    /// The turn that [`Signing::begin`] gave.
+    pub(super) const fn new(signing: &'a Signing, revocation: RevocationId) -> Self {
+        Self(signing, revocation)
+    }
+}
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
@@ -64,7 +71,7 @@ pub(super) fn begin(shared: &Arc<Shared>, facts: ReceiptFacts) {
     }
     let task = Arc::clone(shared);
     shared.spawn(async move {
-        let turn = Turn(&task.signing, revocation);
+        let turn = Turn::new(&task.signing, revocation);
         let stored = sign_and_store(&task, &facts).await;
         drop(turn);
         match stored {

@@ -3,5 +3,6 @@
 mod end;
 mod flow;
 mod refusal;
+mod robust;
 mod verification;
 mod world;

@@ -42,6 +42,11 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 pub(super) struct Hands(Mutex<Now>);
 
 impl Hands {
+    /// Standing at this reading.
+    pub(super) fn new(now: Now) -> Self {
+        Self(Mutex::new(now))
+    }
+
     /// Both clocks go on by this much, as if so much time had passed.
     pub(super) fn pass(&self, time: Duration) {
         let mut now = self.0.lock().unwrap();
@@ -77,7 +82,7 @@ pub(super) struct World {
 impl World {
     /// With a strict namespace `acme`, that holds `acme/billing`.
     pub(super) async fn new() -> Self {
-        let world = Self::with(tempfile::tempdir().unwrap(), Arc::new(Hands(Mutex::new(SystemClock.now())))).await;
+        let world = Self::with(tempfile::tempdir().unwrap(), Arc::new(Hands::new(SystemClock.now()))).await;
         world.namespace("acme", Freshness::Strict).await;
         world.issue("acme", "billing", "orders:read").await;
         world
@@ -122,6 +127,13 @@ impl World {
         let until = async move { drop(stopped.await) };
         let serving = tokio::spawn(serve(listener, router(&hub), refuse_plain, Limits::feed(), until));
         Self { clock, store, keys, hub, inflight, address, stop: Some(stop), serving, folder }
+    }
+
+    /// Makes the table of tokens unreadable, or readable again.
+    pub(super) fn tokens_hide(&self, hide: bool) {
+        let raw = rusqlite::Connection::open(Sqlite::path(self.folder.path())).unwrap();
+        let (from, to) = if hide { ("token", "hidden") } else { ("hidden", "token") };
+        raw.execute_batch(&format!("ALTER TABLE {from} RENAME TO {to}")).unwrap();
     }
 
     pub(super) async fn namespace(&self, name: &str, freshness: Freshness) {
