@@ -1,12 +1,17 @@
-use std::{collections::HashSet, io, sync::mpsc};
+use std::{
+    collections::HashSet,
+    io,
+    path::PathBuf,
+    sync::{Arc, Mutex, mpsc},
+};
 
 use jeton_store::{
-    StoreError,
+    Sqlite, Store, StoreError,
     model::{Caller, Issued, RevokeNew, Selector},
 };
-use jeton_types::Revision;
+use jeton_types::{BootTime, Clock, Now, Revision, StartId, UnixTime};
 
-use crate::world::{Backend, Waiting, World, check_chain, issue_new, named, queue};
+use crate::world::{BEGIN, Backend, Waiting, World, check_chain, issue_new, named, namespace_new, open_with, queue};
 
 conformance! {
     many_at_once_are_all_different_and_in_order,
@@ -150,4 +155,40 @@ async fn who_asked_and_went_away_changes_nothing<B: Backend>() {
     world.issue("acme/next").await;
     assert!(world.store.credential(named("acme/gone")).await.unwrap().is_some());
     check_chain(&world.records().await);
+}
+
+/// Says with each reading of the boot clock how far the database was then, for whoever else reads it.
+struct Witness {
+    database: PathBuf,
+    seen: Mutex<Vec<(BootTime, Option<i64>)>>,
+}
+
+impl Clock for Witness {
+    fn now(&self) -> Now {
+        let reader = rusqlite::Connection::open(&self.database);
+        let head = reader.and_then(|raw| raw.query_row("SELECT revision FROM counter", [], |row| row.get(0)));
+        let mut seen = self.seen.lock().unwrap();
+        let boot = BootTime::from_nanos(seen.len() as u64 + 1);
+        seen.push((boot, head.ok()));
+        Now { boot, real: UnixTime::from_micros(BEGIN) }
+    }
+}
+
+/// A session is behind since the commit: a clock read after it could make a record look younger than it is
+/// (`feed-protocol.md` 13).
+#[tokio::test]
+async fn the_boot_clock_is_read_before_the_commit() {
+    let place = tempfile::tempdir().unwrap();
+    let witness = Arc::new(Witness { database: Sqlite::path(place.path()), seen: Mutex::default() });
+    let store = open_with(place.path(), "first", Arc::clone(&witness) as _).unwrap();
+    let mut log = store.commit_log().subscribe();
+    store.start_record(StartId::from_bytes([1; 16])).await.unwrap();
+    store.namespace_create(Caller::System, namespace_new("acme", "acme_live")).await.unwrap();
+    let (started, created) = (log.try_recv().unwrap(), log.try_recv().unwrap());
+    let before = i64::try_from(started.record.revision.get()).unwrap();
+    let seen = witness.seen.lock().unwrap();
+    let (_, head) = seen.iter().find(|(boot, _)| *boot == created.boot).unwrap();
+    assert_eq!(*head, Some(before), "not committed yet");
+    let (_, last) = seen.last().unwrap();
+    assert_eq!(last.unwrap(), i64::try_from(created.record.revision.get()).unwrap(), "the witness sees commits");
 }
