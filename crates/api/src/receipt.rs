@@ -15,6 +15,8 @@ use crate::{
 pub const TYPE: &str = "jeton.receipt";
 /// The version of its shape that is written here.
 pub const VERSION: u32 = 1;
+/// The `typ` of a signed receipt's header, so that nothing else that the key may ever sign can pass for one.
+pub const TYP: &str = "jeton-receipt+jws";
 
 /// What a receipt says of its own limits.
 const NOTE: &str = "the verifiers' acknowledgements are not signed by them: the authority vouches for what it was told";

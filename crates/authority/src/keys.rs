@@ -90,7 +90,7 @@ impl Keyring {
         };
         let current = public_of(&signing).ok_or_else(|| broken(&path, "Ed25519 key in PKCS#8"))?;
         let header = Header {
-            typ: Some(crate::receipt::TYP.to_owned()),
+            typ: Some(jeton_api::receipt::TYP.to_owned()),
             kid: Some(current.kid.clone()),
             ..Header::new(Algorithm::EdDSA)
         };

@@ -12,7 +12,7 @@
 //! What this crate never does: keep a secret, grant anything on a wall clock, or tell of what is not durable.
 
 mod access;
-pub mod audit;
+mod audit;
 pub mod config;
 mod core;
 pub mod doctor;

@@ -2,8 +2,7 @@
 
 use std::{fmt, process::ExitCode};
 
-use jeton_api::problem::{self, Problem};
-use jeton_client::http::CallError;
+use jeton_client::{Error, Kind, SetupError};
 
 /// The exit codes that scripts rely on; the highest that applies wins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -72,28 +71,53 @@ impl fmt::Display for Failure {
     }
 }
 
-impl From<Problem> for Failure {
-    fn from(problem: Problem) -> Self {
-        let exit = match problem.code.exit() {
-            problem::Exit::Refused => Exit::Refused,
-            problem::Exit::Unreachable => Exit::Unreachable,
-            problem::Exit::Internal => Exit::Internal,
-        };
-        Self::new(exit, format!("{}: {problem}", problem.code))
+impl From<Kind> for Exit {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Refused => Self::Refused,
+            Kind::Usage => Self::Usage,
+            Kind::Unreachable => Self::Unreachable,
+            Kind::Internal => Self::Internal,
+        }
     }
 }
 
-impl From<CallError> for Failure {
-    fn from(error: CallError) -> Self {
-        match error {
-            CallError::Problem(problem) => problem.into(),
-            CallError::Unreachable(why) => {
-                Self::new(Exit::Unreachable, format!("{why} (--url or JETON_URL says where the authority is)"))
-            }
-            CallError::Bad(why) => Self::new(
-                Exit::Internal,
-                format!("the answer makes no sense: {why}; does --url or JETON_URL point at a Jeton authority?"),
-            ),
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let exit = error.kind().into();
+        Self::new(exit, advised(&error))
+    }
+}
+
+impl From<SetupError> for Failure {
+    fn from(error: SetupError) -> Self {
+        Self::usage(error)
+    }
+}
+
+/// What happened, and what to do now.
+fn advised(error: &Error) -> String {
+    match error {
+        Error::Problem(problem) | Error::SecretUnavailable(problem) => format!("{}: {problem}", problem.code),
+        Error::Unreachable(why) => format!("{why} (--url or JETON_URL says where the authority is)"),
+        Error::Unsettled { cause, .. } => {
+            format!("{}; whether it was done is not known: look before you ask again", advised(cause))
+        }
+        Error::Bad(why) => {
+            format!("the answer makes no sense: {why}; does --url or JETON_URL point at a Jeton authority?")
+        }
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exit_codes_are_those_of_the_library() {
+        for kind in [Kind::Refused, Kind::Usage, Kind::Unreachable, Kind::Internal] {
+            assert_eq!(Exit::from(kind) as u8, kind.exit_code());
         }
     }
 }

@@ -11,7 +11,6 @@ use jeton_types::VerifierName;
 
 use crate::{
     args::SidecarArgs,
-    cli,
     exit::{Exit, Failure, Outcome},
     output,
 };
@@ -23,7 +22,7 @@ pub async fn run(args: SidecarArgs, json: bool) -> Outcome {
     };
     // Looked at here because it is a mistake that time does not cure; a file that turns bad later only leaves the old
     // token in use.
-    cli::own_token(&args.token_file)?;
+    jeton_client::read_token(&args.token_file)?;
     let config = SidecarConfig {
         feed_url: args.feed,
         namespaces: args.namespace,

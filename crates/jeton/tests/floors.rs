@@ -86,6 +86,41 @@ fn the_product_has_no_feature_that_is_for_proof() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// The command line speaks to an authority through `jeton-client` alone, so that its retry rules, keys and errors hold
+/// everywhere.
+#[test]
+fn the_command_line_has_no_http_of_its_own() {
+    const CRATES: &[&str] =
+        &["hyper", "hyper_util", "http", "http_body", "http_body_util", "reqwest", "ureq", "curl", "tonic", "axum"];
+    const WORDS: &[&str] = &["TcpStream", "\"/v1/", "idempotency-key", "authorization", "Bearer "];
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/cli");
+    let (mut looked_at, mut wrong) = (0, Vec::new());
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        looked_at += 1;
+        for name in CRATES.iter().filter(|name| named(&text, name)) {
+            wrong.push(format!("{} names the crate {name}", path.display()));
+        }
+        for word in WORDS.iter().filter(|word| text.contains(**word)) {
+            wrong.push(format!("{} says {word}", path.display()));
+        }
+    }
+    assert!(looked_at > 10, "the commands are somewhere else than {folder}");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(named("use hyper::Uri;", "hyper") && named("::http::Method", "http"), "the search finds what it is for");
+    assert!(!named("use hyper_util::rt;", "hyper") && !named("the http api", "http"));
+}
+
+/// Whether a path in this text begins with a crate of this name.
+fn named(text: &str, name: &str) -> bool {
+    let path = format!("{name}::");
+    text.match_indices(&path).any(|(at, _)| {
+        let before = text[..at].chars().next_back();
+        !before.is_some_and(|before| before.is_alphanumeric() || before == '_')
+    })
+}
+
 #[test]
 fn the_rules_reach_no_runtime() {
     let metadata =

@@ -3,27 +3,24 @@
 
 use std::collections::BTreeMap;
 
-use jeton_api::{
-    credential::{CredentialView, IssueRequest, IssuedView},
-    page::Page,
-};
-use jeton_client::http::{ApiClient, CallError};
+use jeton_api::credential::{CredentialQuery, IssueRequest};
+use jeton_client::{Client, Error};
 use jeton_testkit::{Authority, Jeton};
 use jeton_types::Secret;
 
 const ROUNDS: usize = 5;
 const CALLS: usize = 24;
 
-fn client(authority: &Authority) -> ApiClient {
-    ApiClient::new(&authority.url(), Some(Secret::new(authority.root_token()))).unwrap()
+fn client(authority: &Authority) -> Client {
+    Client::builder(authority.url()).token(Secret::new(authority.root_token())).build().unwrap()
 }
 
-async fn issue(client: ApiClient, name: String) -> Option<(String, String)> {
+async fn issue(client: Client, name: String) -> Option<(String, String)> {
     let request: IssueRequest = serde_json::from_value(serde_json::json!({ "name": name })).unwrap();
     let key = format!("key-{name}");
-    match client.post_once::<_, IssuedView>("/v1/namespaces/acme/credentials", &request, &key).await {
+    match client.issue(&"acme".parse().unwrap(), &request).key(key.parse().unwrap()).await {
         Ok(issued) => Some((name, issued.token.secret.0.expose().clone())),
-        Err(CallError::Unreachable(_)) => None,
+        Err(Error::Unreachable(_) | Error::Unsettled { .. }) => None,
         Err(other) => panic!("{name}: {other}"),
     }
 }
@@ -63,8 +60,8 @@ async fn nothing_is_doubled_or_lost_by_a_kill() {
         let (_, again) = issue(api.clone(), name.clone()).await.unwrap();
         assert_eq!(again, *secret, "{name}");
     }
-    let page: Page<CredentialView> = api.get("/v1/namespaces/acme/credentials?limit=1000").await.unwrap();
-    assert_eq!(page.items.len(), ROUNDS * CALLS);
+    let all = api.credentials(&"acme".parse().unwrap(), &CredentialQuery::default()).all().await.unwrap();
+    assert_eq!(all.len(), ROUNDS * CALLS);
     let _ = jeton.as_root(&authority, &["audit", "verify"]).expect(0);
     assert_eq!(authority.stop().code, 0);
 }

@@ -1,9 +1,5 @@
-//! Receipts: from what the hub found to a signed statement, and back again without any authority.
-//!
-//! [`payload`] makes what is signed, [`check`] is for whoever holds a receipt and the public keys. It runs anywhere: no
-//! store, no network, no clock.
-
-mod check;
+//! Receipts: from what the hub found to the statement that is signed. Whoever holds one checks it with
+//! `jeton_client::receipt::check`.
 
 use jeton_api::{
     receipt::{ReceiptParts, ReceiptPayload},
@@ -15,11 +11,6 @@ use jeton_feed::{
 };
 use jeton_store::model::StoredReceipt;
 use jeton_types::{Freshness, StartId, TokenId, UnixTime};
-
-pub use check::{CheckError, check};
-
-/// The `typ` of a receipt's header, so that nothing else that the key may ever sign can pass for one.
-pub const TYP: &str = "jeton-receipt+jws";
 
 /// What the hub's facts do not say.
 #[derive(Debug, Clone)]
@@ -107,3 +98,6 @@ fn line(evidence: &Evidence) -> VerifierLine {
         stops_by: evidence.stops_by.map(Into::into),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,11 +2,8 @@ use std::{fs, io::BufReader, sync::Arc};
 
 use http::StatusCode;
 use jeton_api::audit::{AuditHeadView, AuditView, EXPORT_FORMAT, ExportHeader};
-use jeton_authority::{
-    StartClass,
-    audit::{AuditCheck, check},
-    doctor,
-};
+use jeton_authority::{StartClass, doctor};
+use jeton_client::audit::{AuditCheck, check};
 use jeton_host::clock::{OsEntropy, SystemClock};
 use serde_json::{Value, json};
 use tempfile::TempDir;

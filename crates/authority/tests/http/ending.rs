@@ -26,7 +26,7 @@ async fn check_receipt(world: &World, changed: &Value, effect: &str, count: u64)
     let signed = world.send(request.body(Full::default()).unwrap()).await.expect(StatusCode::OK);
     let keys: jeton_api::key::JwkSet =
         serde_json::from_value(world.get_open("/.well-known/jwks.json").await.json()).unwrap();
-    let payload = jeton_authority::receipt::check(&signed.text, &keys).unwrap();
+    let payload = jeton_client::receipt::check(&signed.text, &keys).unwrap();
     assert_eq!((payload.effect.as_str(), payload.count), (effect, count));
     assert_eq!(payload.check_evidence(), Ok(()));
 }

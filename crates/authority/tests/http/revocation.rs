@@ -64,10 +64,10 @@ async fn a_receipt_checks_offline() {
     let signed = jws(&world, &text(&view["id"])).await.expect(StatusCode::OK).text;
     let keys = world.get("/.well-known/jwks.json").await.expect(StatusCode::OK).json();
     let keys = serde_json::from_value(keys).unwrap();
-    let payload = jeton_authority::receipt::check(&signed, &keys).unwrap();
+    let payload = jeton_client::receipt::check(&signed, &keys).unwrap();
     assert_eq!(payload.id.to_string(), text(&view["id"]));
     let changed = signed.replacen('.', ".a", 1);
-    assert!(jeton_authority::receipt::check(&changed, &keys).is_err());
+    assert!(jeton_client::receipt::check(&changed, &keys).is_err());
 }
 
 #[tokio::test]

@@ -76,8 +76,8 @@ impl VerifierConfig {
 
     /// What can be wrong is found here, before anything runs. Reads the token file.
     pub(super) fn check(&self) -> Result<Checked, StartError> {
-        let url = |why: String| StartError::Url { url: crate::http::shown(&self.url), why };
-        crate::http::split_url(&self.url).map_err(|why| url(why.to_owned()))?;
+        let url = |why: String| StartError::Url { url: crate::url::shown(&self.url), why };
+        crate::url::split_url(&self.url).map_err(|why| url(why.to_owned()))?;
         let endpoint = link::endpoint(&self.url).map_err(|error| url(error.to_string()))?;
         namespaces_check(&self.namespaces).map_err(StartError::Namespaces)?;
         if self.name.is_authority() {

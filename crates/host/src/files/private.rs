@@ -164,7 +164,15 @@ impl PrivateFile {
         Ok(prepared)
     }
 
-    /// Writes the content and puts the file in its place.
+    /// Writes a part of the content, for what is too long to be held as a whole.
+    ///
+    /// # Errors
+    /// [`FileError`] when the operating system refuses; what was there before is there still.
+    pub fn append(&mut self, bytes: &[u8]) -> Result<(), FileError> {
+        self.file.write_all(bytes).map_err(|source| refused("write", &self.path, source))
+    }
+
+    /// Writes the content, or the rest of it, and puts the file in its place.
     ///
     /// # Errors
     /// [`FileError`] when the operating system refuses; what was there before is there still.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use jeton_api::{credential::CredentialState, revocation::Reason};
-use jeton_types::{CredentialRef, Freshness, Label, NamespaceName, Scope, Span, Subject, TokenId, UnixTime};
+use jeton_types::{CredentialRef, Freshness, Label, NamespaceName, Revision, Scope, Span, Subject, TokenId, UnixTime};
 
 use super::{Connection, shy::Shy};
 
@@ -121,6 +121,9 @@ pub struct CredentialUpdateArgs {
     /// When the tokens there are now expire at the latest: 2026-01-02 or 2026-01-02T03:04:05Z.
     #[arg(long, group = "change", value_name = "T")]
     pub expires_at: Option<Moment>,
+    /// Only if it is as it was at this revision, as `show` prints it.
+    #[arg(long, value_name = "REVISION", value_parser = revision)]
+    pub if_match: Option<Revision>,
     #[command(flatten)]
     pub ending: EndingArgs,
     #[command(flatten)]
@@ -132,6 +135,9 @@ pub struct CredentialEndArgs {
     /// NS/NAME or cred_….
     #[arg(value_parser = Shy::<CredentialRef>::new())]
     pub credential: CredentialRef,
+    /// Only if it is as it was at this revision, as `show` prints it.
+    #[arg(long, value_name = "REVISION", value_parser = revision)]
+    pub if_match: Option<Revision>,
     #[command(flatten)]
     pub ending: EndingArgs,
     #[command(flatten)]
@@ -142,6 +148,9 @@ pub struct CredentialEndArgs {
 pub struct NamespaceEndArgs {
     /// Its name.
     pub namespace: NamespaceName,
+    /// Only if it is as it was at this revision, as `show` prints it.
+    #[arg(long, value_name = "REVISION", value_parser = revision)]
+    pub if_match: Option<Revision>,
     #[command(flatten)]
     pub ending: EndingArgs,
     #[command(flatten)]
@@ -162,6 +171,9 @@ pub struct NamespaceUpdateArgs {
     /// A token to come that says nothing lives for ever.
     #[arg(long, group = "change", conflicts_with = "default_ttl")]
     pub no_default_ttl: bool,
+    /// Only if it is as it was at this revision, as `show` prints it.
+    #[arg(long, value_name = "REVISION", value_parser = revision)]
+    pub if_match: Option<Revision>,
     #[command(flatten)]
     pub ending: EndingArgs,
     #[command(flatten)]
@@ -186,6 +198,12 @@ impl std::str::FromStr for Moment {
         let micros = u64::try_from(found.as_microsecond()).map_err(|_| format!("`{text}` is before 1970"))?;
         Ok(Self(UnixTime::from_micros(micros)))
     }
+}
+
+/// A revision, or the `ETag` that it makes.
+fn revision(text: &str) -> Result<Revision, String> {
+    let inner = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(text);
+    inner.parse().ok().and_then(Revision::new).ok_or("a revision is a number, as `show` prints it".to_owned())
 }
 
 #[cfg(test)]

@@ -6,13 +6,12 @@ use std::{
     path::Path,
 };
 
-use jeton_api::{
-    audit::{AuditHeadView, AuditView, EXPORT_FORMAT, ExportHeader},
-    page::{LIMIT_MAX, Page},
-    problem::Code,
+use jeton_api::audit::{AuditHeadView, AuditQuery, AuditView, EXPORT_FORMAT, ExportHeader};
+use jeton_client::{
+    Client,
+    audit::{AuditCheck, Checked, check},
 };
-use jeton_authority::audit::{AuditCheck, Checked, check};
-use jeton_client::http::{ApiClient, CallError};
+use jeton_host::files::{FileError, PrivateFile};
 use jeton_types::NamespaceName;
 use serde::Serialize;
 
@@ -34,7 +33,7 @@ pub async fn run(command: AuditCommand, json: bool) -> Outcome {
 async fn list(args: AuditListArgs, json: bool) -> Outcome {
     let client = client(&args.connection)?;
     let mut entries = Vec::new();
-    each(&client, args.namespace.as_ref(), None, |view| {
+    each(&client, args.namespace, None, |view| {
         entries.push(view);
         Ok(())
     })
@@ -107,8 +106,8 @@ fn offline(file: &Path) -> Result<Checked, Failure> {
     check(BufReader::new(open)).map_err(|error| refused(format!("{}: {error}", file.display())))
 }
 
-async fn online(client: &ApiClient) -> Result<Checked, Failure> {
-    let head = head(client).await?;
+async fn online(client: &Client) -> Result<Checked, Failure> {
+    let head = client.audit_head().await?;
     let mut checking = AuditCheck::new(head);
     each(client, None, head, |view| checking.push(view).map_err(refused)).await?;
     checking.finish().map_err(refused)
@@ -118,76 +117,88 @@ fn refused(broken: impl std::fmt::Display) -> Failure {
     Failure::new(Exit::Refused, format!("the audit trail does not check: {broken}"))
 }
 
+/// Page by page: of a long trail only one is in memory.
 async fn export(args: AuditExportArgs, json: bool) -> Outcome {
     let client = client(&args.connection)?;
     let head = match &args.namespace {
         Some(_) => None,
-        None => head(&client).await?,
+        None => client.audit_head().await?,
     };
-    let mut text = Vec::new();
-    write_line(&mut text, &ExportHeader { format: EXPORT_FORMAT.to_owned(), head })?;
+    let mut out = Export::prepare(args.out.as_deref())?;
+    out.write(&ExportHeader { format: EXPORT_FORMAT.to_owned(), head })?;
     let mut count = 0_u64;
-    each(&client, args.namespace.as_ref(), head, |view| {
+    each(&client, args.namespace, head, |view| {
         count += 1;
-        write_line(&mut text, &view)
+        out.write(&view)
     })
     .await?;
-    match &args.out {
-        Some(out) => {
-            // It names people and addresses; whoever may write it decides who may read it.
-            jeton_host::files::write_private(out, &text).map_err(Failure::usage)?;
-            if json {
-                output::document(&serde_json::json!({ "entries": count, "head": head, "out": out }))?;
-            } else {
-                output::note(&format!("wrote {count} entries; check them with `jeton audit verify {}`", out.display()));
-            }
-        }
-        None => {
-            let mut out = std::io::stdout().lock();
-            out.write_all(&text)
-                .and_then(|()| out.flush())
-                .map_err(|error| Failure::usage(format!("standard output: {error}")))?;
+    out.finish()?;
+    if let Some(out) = &args.out {
+        if json {
+            output::document(&serde_json::json!({ "entries": count, "head": head, "out": out }))?;
+        } else {
+            output::note(&format!("wrote {count} entries; check them with `jeton audit verify {}`", out.display()));
         }
     }
     Ok(Exit::Done)
 }
 
-fn write_line<T: Serialize>(text: &mut Vec<u8>, value: &T) -> Result<(), Failure> {
-    serde_json::to_writer(&mut *text, value).map_err(Failure::internal)?;
-    text.push(b'\n');
-    Ok(())
+/// Where an export goes.
+enum Export {
+    /// It names people and addresses; whoever may write the file decides who may read it.
+    File(PrivateFile, Vec<u8>),
+    Standard(std::io::StdoutLock<'static>, Vec<u8>),
 }
 
-/// The newest entry; none for whoever may read some namespaces only.
-async fn head(client: &ApiClient) -> Result<Option<AuditHeadView>, Failure> {
-    match client.get("/v1/audit/head").await {
-        Ok(head) => Ok(Some(head)),
-        Err(CallError::Problem(problem)) if problem.code == Code::Forbidden => Ok(None),
-        Err(error) => Err(error.into()),
+impl Export {
+    fn prepare(file: Option<&Path>) -> Result<Self, Failure> {
+        Ok(match file {
+            Some(file) => Self::File(PrivateFile::prepare(file).map_err(|error| caused(&error))?, Vec::new()),
+            None => Self::Standard(std::io::stdout().lock(), Vec::new()),
+        })
     }
+
+    fn write<T: Serialize>(&mut self, value: &T) -> Result<(), Failure> {
+        let (Self::File(_, line) | Self::Standard(_, line)) = self;
+        line.clear();
+        serde_json::to_writer(&mut *line, value).map_err(Failure::internal)?;
+        line.push(b'\n');
+        match self {
+            Self::File(file, line) => file.append(line).map_err(|error| caused(&error)),
+            Self::Standard(out, line) => out.write_all(line).map_err(standard),
+        }
+    }
+
+    fn finish(self) -> Result<(), Failure> {
+        match self {
+            Self::File(file, _) => file.finish(&[]).map_err(|error| caused(&error)),
+            Self::Standard(mut out, _) => out.flush().map_err(standard),
+        }
+    }
+}
+
+fn caused(error: &FileError) -> Failure {
+    Failure::caused(Exit::Usage, error)
+}
+
+fn standard(error: std::io::Error) -> Failure {
+    Failure::usage(format!("standard output: {error}"))
 }
 
 /// All entries up to `head` if there is one, page by page.
 async fn each(
-    client: &ApiClient,
-    namespace: Option<&NamespaceName>,
+    client: &Client,
+    namespace: Option<NamespaceName>,
     head: Option<AuditHeadView>,
     mut take: impl FnMut(AuditView) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    let only = namespace.map(|namespace| format!("&namespace={namespace}")).unwrap_or_default();
-    let mut after = String::new();
-    loop {
-        let page: Page<AuditView> = client.get(&format!("/v1/audit?limit={LIMIT_MAX}{only}{after}")).await?;
-        for view in page.items {
-            // What was done since is of the next export.
-            if head.is_some_and(|head| view.seq > head.seq) {
-                return Ok(());
-            }
-            take(view)?;
+    let mut entries = client.audit(&AuditQuery { namespace, ..AuditQuery::default() });
+    while let Some(view) = entries.next().await? {
+        // What was done since is of the next export.
+        if head.is_some_and(|head| view.seq > head.seq) {
+            break;
         }
-        match page.next {
-            Some(next) => after = format!("&after={next}"),
-            None => return Ok(()),
-        }
+        take(view)?;
     }
+    Ok(())
 }

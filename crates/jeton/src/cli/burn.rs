@@ -1,12 +1,8 @@
 //! `jeton burn`.
 
-use jeton_api::{
-    revocation::{BurnRequest, BurnView},
-    secret::SecretText,
-};
-use jeton_client::http::ApiClient;
+use jeton_api::{revocation::BurnRequest, secret::SecretText};
 
-use super::read_secret;
+use super::{open_client, read_secret};
 use crate::{
     args::BurnArgs,
     exit::{Exit, Failure, Outcome},
@@ -18,9 +14,9 @@ pub async fn run(args: BurnArgs, json: bool) -> Outcome {
     jeton_types::token::parse(token.expose().as_bytes())
         .map_err(|malformed| Failure::usage(format!("{}: {malformed}", args.token.display())))?;
     // Holding the token is the right to end it: nothing else is asked for.
-    let client = ApiClient::new(&args.url, None).map_err(Failure::usage)?;
+    let client = open_client(&args.url)?;
     let request = BurnRequest { token: SecretText(token), reason: args.reason };
-    let view: BurnView = client.post("/v1/burn", &request).await?;
+    let view = client.burn(&request).await?;
     if json {
         output::document(&view)?;
     } else {

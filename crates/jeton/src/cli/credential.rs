@@ -3,15 +3,13 @@
 use std::time::Instant;
 
 use jeton_api::{
-    credential::{CredentialChangedView, CredentialPatch, CredentialQuery, CredentialView},
-    page::LIMIT_MAX,
+    credential::{CredentialChangedView, CredentialDeleteQuery, CredentialPatch, CredentialQuery},
     time::Timestamp,
-    token::TokenView,
 };
-use jeton_client::http::ApiClient;
-use jeton_types::{CredentialRef, Labels, ScopeSet};
+use jeton_client::Client;
+use jeton_types::{CredentialRef, Labels, Revision, ScopeSet};
 
-use super::{client, credential, pages, revoke, token};
+use super::{changed_from, client, revoke, token};
 use crate::{
     args::{Connection, CredentialCommand, CredentialEndArgs, CredentialListArgs, CredentialUpdateArgs, EndingArgs},
     exit::{Exit, Failure, Outcome},
@@ -21,7 +19,7 @@ use crate::{
 pub async fn run(command: CredentialCommand, json: bool) -> Outcome {
     match command {
         CredentialCommand::List(args) => {
-            let all: Vec<CredentialView> = pages(&client(&args.connection)?, &list_path(&args)?).await?;
+            let all = client(&args.connection)?.credentials(&args.namespace, &query(&args)?).all().await?;
             if json {
                 output::document(&all)?;
             } else {
@@ -43,8 +41,8 @@ pub async fn run(command: CredentialCommand, json: bool) -> Outcome {
         }
         CredentialCommand::Show { credential: wanted, connection } => {
             let client = client(&connection)?;
-            let view = credential(&client, &wanted).await?;
-            let tokens: Vec<TokenView> = pages(&client, &format!("/v1/credentials/{}/tokens", view.id)).await?;
+            let view = client.credential(&wanted).await?;
+            let tokens = client.tokens(view.id).all().await?;
             if json {
                 output::document(&serde_json::json!({ "credential": view, "tokens": tokens }))?;
             } else {
@@ -55,46 +53,34 @@ pub async fn run(command: CredentialCommand, json: bool) -> Outcome {
                 output::line(&format!("scopes      {}", view.scopes))?;
                 output::line(&format!("ttl         {}", output::or_dash(view.ttl.as_ref())))?;
                 output::line(&format!("created     {}", view.created_at))?;
+                output::line(&format!("revision    {}", view.revision))?;
                 token::print(&tokens)?;
             }
         }
         CredentialCommand::Update(args) => {
             let patch = patch(&args).map_err(Failure::usage)?;
-            return change(&args.connection, &args.credential, patch, &args.ending, json).await;
+            return change(&args.connection, &args.credential, patch, (args.if_match, &args.ending), json).await;
         }
         CredentialCommand::Disable(args) => {
             let patch = CredentialPatch { disabled: Some(true), ..ending(&args.ending) };
-            return change(&args.connection, &args.credential, patch, &args.ending, json).await;
+            return change(&args.connection, &args.credential, patch, (args.if_match, &args.ending), json).await;
         }
         CredentialCommand::Enable(args) => {
             let patch = CredentialPatch { disabled: Some(false), ..ending(&args.ending) };
-            return change(&args.connection, &args.credential, patch, &args.ending, json).await;
+            return change(&args.connection, &args.credential, patch, (args.if_match, &args.ending), json).await;
         }
         CredentialCommand::Delete(args) => return delete(args, json).await,
     }
     Ok(Exit::Done)
 }
 
-fn list_path(args: &CredentialListArgs) -> Result<String, Failure> {
-    let query = CredentialQuery {
+fn query(args: &CredentialListArgs) -> Result<CredentialQuery, Failure> {
+    Ok(CredentialQuery {
         subject: args.subject.clone(),
         labels: Labels::new(args.labels.clone()).map_err(Failure::usage)?,
         state: args.state,
-        limit: Some(LIMIT_MAX),
         ..CredentialQuery::default()
-    };
-    let pairs = query.pairs().into_iter().map(|(name, value)| format!("{name}={}", encode(&value)));
-    let query = pairs.collect::<Vec<_>>().join("&");
-    Ok(format!("/v1/namespaces/{}/credentials?{query}", args.namespace))
-}
-
-/// A value of a query: all that is not plainly itself is written as bytes.
-fn encode(text: &str) -> String {
-    let byte = |byte: u8| match byte {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
-        byte => format!("%{byte:02X}"),
-    };
-    text.bytes().map(byte).collect()
+    })
 }
 
 /// What the change of an ending says beside what it changes.
@@ -124,28 +110,32 @@ async fn change(
     connection: &Connection,
     wanted: &CredentialRef,
     patch: CredentialPatch,
-    ending: &EndingArgs,
+    (if_match, ending): (Option<Revision>, &EndingArgs),
     json: bool,
 ) -> Outcome {
     let started = Instant::now();
     let client = client(connection)?;
-    let found = credential(&client, wanted).await?;
-    let view = client.patch(&format!("/v1/credentials/{}", found.id), &patch).await?;
+    let found = client.credential(wanted).await?;
+    let view = changed_from(client.credential_update(found.id, &patch), if_match).await?;
     finish(&client, view, ending, started, json).await
 }
 
 async fn delete(args: CredentialEndArgs, json: bool) -> Outcome {
     let started = Instant::now();
     let client = client(&args.connection)?;
-    let found = credential(&client, &args.credential).await?;
-    let reason = args.ending.reason.as_ref().map(|reason| format!("?reason={}", encode(reason.as_str())));
-    let view = client.delete(&format!("/v1/credentials/{}{}", found.id, reason.unwrap_or_default())).await?;
+    let found = client.credential(&args.credential).await?;
+    let query = CredentialDeleteQuery {
+        reason: args.ending.reason.clone(),
+        wait: revoke::how(&args.ending),
+        timeout_ms: revoke::first_wait(&args.ending),
+    };
+    let view = changed_from(client.credential_delete(found.id, &query), args.if_match).await?;
     finish(&client, view, &args.ending, started, json).await
 }
 
 /// Waits for the receipt, if there is one and that was asked for.
 async fn finish(
-    client: &ApiClient,
+    client: &Client,
     mut view: CredentialChangedView,
     ending: &EndingArgs,
     started: Instant,
@@ -170,14 +160,4 @@ async fn finish(
         revoke::print(revocation)?;
     }
     Ok(exit)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn values_of_a_query() {
-        assert_eq!(encode("team=core & more/ü"), "team%3Dcore%20%26%20more%2F%C3%BC");
-    }
 }

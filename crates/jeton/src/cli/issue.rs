@@ -1,9 +1,9 @@
 //! `jeton issue`.
 
-use jeton_api::credential::{IssueRequest, IssuedView};
+use jeton_api::credential::IssueRequest;
 use jeton_types::{Labels, ScopeSet};
 
-use super::{client, idempotency_key};
+use super::client;
 use crate::{
     args::IssueArgs,
     exit::{Exit, Failure, Outcome},
@@ -21,8 +21,7 @@ pub async fn run(args: IssueArgs, json: bool) -> Outcome {
     };
     let client = client(&args.connection)?;
     let place = output::SecretOut::prepare(args.out.as_deref())?;
-    let issued: IssuedView =
-        client.post_once(&format!("/v1/namespaces/{namespace}/credentials"), &request, &idempotency_key()).await?;
+    let issued = client.issue(&namespace, &request).await?;
     place.hand_out(&issued, &issued.token, json)?;
     if let Some(out) = &args.out {
         output::note(&format!("wrote {} to {}", issued.token.hint, out.display()));

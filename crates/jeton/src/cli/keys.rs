@@ -1,7 +1,5 @@
 //! `jeton keys`.
 
-use jeton_api::key::JwkSet;
-
 use super::open_client;
 use crate::{
     args::Connection,
@@ -11,7 +9,7 @@ use crate::{
 
 pub async fn run(connection: Connection) -> Outcome {
     // The keys are public: no token is needed, and the document is the same with and without --json.
-    let keys: JwkSet = open_client(&connection)?.get("/.well-known/jwks.json").await?;
+    let keys = open_client(&connection.url)?.keys().await?;
     output::document(&keys)?;
     Ok(Exit::Done)
 }

@@ -3,9 +3,9 @@
 use std::time::Instant;
 
 use jeton_api::namespace::{NamespaceChangedView, NamespaceCreateRequest, NamespacePatch, NamespaceView};
-use jeton_types::{Freshness, NamespaceName, Span};
+use jeton_types::{Freshness, NamespaceName, Revision, Span};
 
-use super::{client, pages, revoke};
+use super::{changed_from, client, revoke};
 use crate::{
     args::{Connection, EndingArgs, NamespaceCommand, NamespaceCreateArgs, NamespaceEndArgs, NamespaceUpdateArgs},
     exit::{Exit, Failure, Outcome},
@@ -16,7 +16,7 @@ pub async fn run(command: NamespaceCommand, json: bool) -> Outcome {
     match command {
         NamespaceCommand::Create(args) => create(args, json).await,
         NamespaceCommand::List(connection) => {
-            let all: Vec<NamespaceView> = pages(&client(&connection)?, "/v1/namespaces").await?;
+            let all = client(&connection)?.namespaces().all().await?;
             if json {
                 output::document(&all)?;
             } else {
@@ -37,7 +37,7 @@ pub async fn run(command: NamespaceCommand, json: bool) -> Outcome {
             Ok(Exit::Done)
         }
         NamespaceCommand::Show { namespace, connection } => {
-            let view: NamespaceView = client(&connection)?.get(&format!("/v1/namespaces/{namespace}")).await?;
+            let view = client(&connection)?.namespace(&namespace).await?;
             if json {
                 output::document(&view)?
             } else {
@@ -53,7 +53,7 @@ pub async fn run(command: NamespaceCommand, json: bool) -> Outcome {
 
 async fn switch(args: NamespaceEndArgs, disabled: bool, json: bool) -> Outcome {
     let patch = NamespacePatch { disabled: Some(disabled), ..ending(&args.ending) };
-    let (view, exit) = change(&args.namespace, patch, &args.ending, &args.connection).await?;
+    let (view, exit) = change(&args.namespace, patch, (args.if_match, &args.ending), &args.connection).await?;
     if json {
         output::document(&view)?;
         return Ok(exit);
@@ -71,7 +71,7 @@ async fn update(args: NamespaceUpdateArgs, json: bool) -> Outcome {
         default_ttl: (args.no_default_ttl || args.default_ttl.is_some()).then_some(args.default_ttl),
         ..ending(&args.ending)
     };
-    let (view, exit) = change(&args.namespace, patch, &args.ending, &args.connection).await?;
+    let (view, exit) = change(&args.namespace, patch, (args.if_match, &args.ending), &args.connection).await?;
     if json {
         output::document(&view)?;
         return Ok(exit);
@@ -96,12 +96,12 @@ fn ending(args: &EndingArgs) -> NamespacePatch {
 async fn change(
     namespace: &NamespaceName,
     patch: NamespacePatch,
-    ending: &EndingArgs,
+    (if_match, ending): (Option<Revision>, &EndingArgs),
     connection: &Connection,
 ) -> Result<(NamespaceChangedView, Exit), Failure> {
     let started = Instant::now();
     let client = client(connection)?;
-    let mut view: NamespaceChangedView = client.patch(&format!("/v1/namespaces/{namespace}"), &patch).await?;
+    let mut view = changed_from(client.namespace_update(namespace, &patch), if_match).await?;
     let mut exit = Exit::Done;
     if let Some(revocation) = view.revocation.take() {
         let (settled, settled_exit) = revoke::settle(&client, revocation, ending, started).await?;
@@ -118,7 +118,7 @@ async fn create(args: NamespaceCreateArgs, json: bool) -> Outcome {
         freshness: Some(args.freshness),
         default_ttl: args.default_ttl,
     };
-    let view: NamespaceView = client(&args.connection)?.post("/v1/namespaces", &request).await?;
+    let view = client(&args.connection)?.namespace_create(&request).await?;
     if json {
         output::document(&view)?;
     } else {
@@ -134,6 +134,7 @@ fn print(view: &NamespaceView) -> Result<(), Failure> {
     output::line(&format!("freshness    {}", view.freshness))?;
     output::line(&format!("default ttl  {}", output::or_dash(view.default_ttl.as_ref())))?;
     output::line(&format!("created      {}", view.created_at))?;
+    output::line(&format!("revision     {}", view.revision))?;
     if let Some(since) = view.disabled_at {
         output::line(&format!("disabled     {since}: no token of it is good"))?;
     }

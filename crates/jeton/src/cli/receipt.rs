@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use jeton_api::{key::JwkSet, receipt::ReceiptPayload, revocation::RevocationView};
+use jeton_api::{key::JwkSet, receipt::ReceiptPayload};
 use jeton_types::RevocationId;
 
 use super::{client, open_client, revoke::describe};
@@ -26,13 +26,12 @@ pub async fn run(args: ReceiptArgs, json: bool) -> Outcome {
 async fn show(id: RevocationId, args: &ReceiptArgs, json: bool) -> Outcome {
     let client = client(&args.connection)?;
     if let Some(out) = &args.out {
-        let jws = client.get_text(&format!("/v1/revocations/{id}/receipt"), "application/jose").await?;
+        let jws = client.receipt(id).await?;
         // A receipt is no secret, but whoever may write it decides who may read it.
-        jeton_host::files::write_private(out, jws.trim().as_bytes())
-            .map_err(|error| Failure::caused(Exit::Usage, &error))?;
+        jeton_host::files::write_private(out, jws.as_bytes()).map_err(|error| Failure::caused(Exit::Usage, &error))?;
         output::note(&format!("wrote {}; check it with `jeton receipt --check {}`", out.display(), out.display()));
     }
-    let view: RevocationView = client.get(&format!("/v1/revocations/{id}")).await?;
+    let view = client.revocation(id).await?;
     if json {
         output::document(&view)?;
     } else if args.out.is_none() {
@@ -53,9 +52,9 @@ async fn check(file: &Path, args: &ReceiptArgs, json: bool) -> Outcome {
         Some(keys) => serde_json::from_str(&read(keys)?).map_err(|error| {
             Failure::usage(format!("{}: not a JWK set ({error}); `jeton keys` prints one", keys.display()))
         })?,
-        None => open_client(&args.connection)?.get("/.well-known/jwks.json").await?,
+        None => open_client(&args.connection.url)?.keys().await?,
     };
-    let payload = jeton_authority::receipt::check(&jws, &keys)
+    let payload = jeton_client::receipt::check(&jws, &keys)
         .map_err(|error| Failure::new(Exit::Refused, format!("{} does not check: {error}", file.display())))?;
     if json {
         output::document(&payload)?;

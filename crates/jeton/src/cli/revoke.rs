@@ -13,22 +13,16 @@ use jeton_api::{
     },
     secret::SecretText,
     time::Timestamp,
-    token::TokenView,
 };
-use jeton_client::http::ApiClient;
+use jeton_client::Client;
 use jeton_types::{Labels, NamespaceName, SessionId, VerifierName};
 
-use super::{client, credential, idempotency_key, namespace_of_prefix, read_secret};
+use super::{client, namespace_of_prefix, read_secret};
 use crate::{
     args::{EndingArgs, RevokeArgs},
     exit::{Exit, Failure, Outcome},
     output,
 };
-
-/// How long the first answer may wait for the receipt: a healthy fleet has acknowledged long before.
-const FIRST_WAIT: Duration = Duration::from_millis(500);
-/// How often a pending receipt is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// So many tokens are ended without a question.
 const UNASKED_MAX: u64 = 100;
@@ -37,17 +31,16 @@ pub async fn run(args: RevokeArgs, json: bool) -> Outcome {
     let started = Instant::now();
     let client = client(&args.connection)?;
     let (namespace, selector) = selector(&client, &args).await?;
-    let path = format!("/v1/namespaces/{namespace}/revocations");
     let named = selector.credential.is_some() || selector.token_id.is_some() || selector.secret.is_some();
-    let mut request = RevokeRequest {
+    let request = RevokeRequest {
         selector,
         reason: args.ending.reason.clone(),
         wait: how(&args.ending),
         timeout_ms: first_wait(&args.ending),
-        dry_run: true,
+        dry_run: false,
     };
     if args.dry_run || (!named && !args.yes) {
-        let preview: RevokePreviewView = client.post(&path, &request).await?;
+        let preview = client.revoke_preview(&namespace, &request).await?;
         if args.dry_run {
             return show(&preview, &namespace, json);
         }
@@ -55,8 +48,7 @@ pub async fn run(args: RevokeArgs, json: bool) -> Outcome {
             confirm(&preview, &namespace)?;
         }
     }
-    request.dry_run = false;
-    let view: RevocationView = client.post_once(&path, &request, &idempotency_key()).await?;
+    let view = client.revoke(&namespace, &request).await?;
     let (view, exit) = settle(&client, view, &args.ending, started).await?;
     if json {
         output::document(&view)?;
@@ -73,13 +65,12 @@ pub fn how(ending: &EndingArgs) -> Wait {
 
 /// For how long.
 pub fn first_wait(ending: &EndingArgs) -> Option<TimeoutMs> {
-    let wait = FIRST_WAIT.min(ending.timeout.duration());
-    u64::try_from(wait.as_millis()).ok().and_then(|millis| millis.try_into().ok())
+    Client::first_wait(ending.timeout.duration())
 }
 
 /// Waits for the receipt, if that was asked for, and says how it went.
 pub async fn settle(
-    client: &ApiClient,
+    client: &Client,
     view: RevocationView,
     ending: &EndingArgs,
     started: Instant,
@@ -126,7 +117,7 @@ fn tokens(count: u64) -> String {
 }
 
 /// What is to end, and in which namespace.
-async fn selector(client: &ApiClient, args: &RevokeArgs) -> Result<(NamespaceName, SelectorRequest), Failure> {
+async fn selector(client: &Client, args: &RevokeArgs) -> Result<(NamespaceName, SelectorRequest), Failure> {
     let mut selector = SelectorRequest {
         token_id: args.token_id,
         subject: args.subject.clone(),
@@ -136,12 +127,12 @@ async fn selector(client: &ApiClient, args: &RevokeArgs) -> Result<(NamespaceNam
     };
     let mut found = Vec::new();
     if let Some(wanted) = &args.credential {
-        let view = credential(client, wanted).await?;
+        let view = client.credential(wanted).await?;
         selector.credential = Some(jeton_types::CredentialRef::Id(view.id));
         found.push(view.namespace);
     }
     if let Some(token) = args.token_id {
-        let view: TokenView = client.get(&format!("/v1/tokens/{token}")).await?;
+        let view = client.token(token).await?;
         found.push(view.namespace);
     }
     if let Some(file) = &args.secret_file {
@@ -169,26 +160,18 @@ async fn selector(client: &ApiClient, args: &RevokeArgs) -> Result<(NamespaceNam
 
 /// Shows each verifier as it acknowledges, until the receipt is complete or the time is over.
 async fn wait(
-    client: &ApiClient,
-    mut view: RevocationView,
+    client: &Client,
+    view: RevocationView,
     started: Instant,
     timeout: Duration,
 ) -> Result<RevocationView, Failure> {
+    let (id, left) = (view.id, timeout.saturating_sub(started.elapsed()));
     let mut told = Told::new();
-    let mut beat = tokio::time::interval(LOOK_EVERY);
-    loop {
-        tell(&view, &mut told);
-        if view.receipt.is_complete() || started.elapsed() >= timeout {
-            return Ok(view);
-        }
-        beat.tick().await;
-        let id = view.id;
-        view = client.get(&format!("/v1/revocations/{id}")).await.map_err(|error| {
-            let failure = Failure::from(error);
-            let message = format!("{failure}; the revocation is committed, ask later with `jeton receipt {id}`");
-            Failure { message, ..failure }
-        })?;
-    }
+    client.receipt_wait(view, left, |view| tell(view, &mut told)).await.map_err(|error| {
+        let failure = Failure::from(error);
+        let message = format!("{failure}; the revocation is committed, ask later with `jeton receipt {id}`");
+        Failure { message, ..failure }
+    })
 }
 
 /// What was said of a line: its state, and whether it is known to be silent.

@@ -1,8 +1,8 @@
 //! `jeton rotate`.
 
-use jeton_api::credential::{RotateRequest, RotatedView};
+use jeton_api::credential::RotateRequest;
 
-use super::{client, credential, idempotency_key};
+use super::client;
 use crate::{
     args::RotateArgs,
     exit::{Exit, Outcome},
@@ -11,11 +11,10 @@ use crate::{
 
 pub async fn run(args: RotateArgs, json: bool) -> Outcome {
     let client = client(&args.connection)?;
-    let id = credential(&client, &args.credential).await?.id;
+    let id = client.credential(&args.credential).await?.id;
     let place = output::SecretOut::prepare(args.out.as_deref())?;
     let request = RotateRequest { overlap: Some(args.overlap) };
-    let rotated: RotatedView =
-        client.post_once(&format!("/v1/credentials/{id}/rotate"), &request, &idempotency_key()).await?;
+    let rotated = client.rotate(id, &request).await?;
     place.hand_out(&rotated, &rotated.token, json)?;
     // As good as the new one: not revoked or expired before.
     if !json && rotated.previous.state == rotated.token.state {

@@ -2,7 +2,7 @@
 
 use jeton_api::token::TokenView;
 
-use super::{client, credential, pages};
+use super::client;
 use crate::{
     args::TokenCommand,
     exit::{Exit, Failure, Outcome},
@@ -13,8 +13,8 @@ pub async fn run(command: TokenCommand, json: bool) -> Outcome {
     let tokens: Vec<TokenView> = match command {
         TokenCommand::List { credential: wanted, connection } => {
             let client = client(&connection)?;
-            let id = credential(&client, &wanted).await?.id;
-            let tokens = pages(&client, &format!("/v1/credentials/{id}/tokens")).await?;
+            let id = client.credential(&wanted).await?.id;
+            let tokens = client.tokens(id).all().await?;
             if json {
                 output::document(&tokens)?;
                 return Ok(Exit::Done);
@@ -22,7 +22,7 @@ pub async fn run(command: TokenCommand, json: bool) -> Outcome {
             tokens
         }
         TokenCommand::Show { token, connection } => {
-            let view: TokenView = client(&connection)?.get(&format!("/v1/tokens/{token}")).await?;
+            let view = client(&connection)?.token(token).await?;
             if json {
                 output::document(&view)?;
                 return Ok(Exit::Done);

@@ -1,9 +1,8 @@
 //! `jeton verifiers`.
 
-use jeton_api::verifier::VerifierView;
 use jeton_types::Span;
 
-use super::{client, pages};
+use super::client;
 use crate::{
     args::Connection,
     exit::{Exit, Outcome},
@@ -11,7 +10,7 @@ use crate::{
 };
 
 pub async fn run(connection: Connection, json: bool) -> Outcome {
-    let all: Vec<VerifierView> = pages(&client(&connection)?, "/v1/verifiers").await?;
+    let all = client(&connection)?.verifiers().all().await?;
     if json {
         output::document(&all)?;
         return Ok(Exit::Done);

@@ -1,13 +1,9 @@
 //! `jeton verify`.
 
-use jeton_api::{
-    secret::SecretText,
-    verify::{VerdictView, VerifyRequest},
-};
-use jeton_client::http::ApiClient;
+use jeton_api::{secret::SecretText, verify::VerifyRequest};
 use jeton_types::ScopeSet;
 
-use super::{client, read_secret};
+use super::{client, open_client, read_secret};
 use crate::{
     args::VerifyArgs,
     exit::{Exit, Failure, Outcome},
@@ -18,12 +14,12 @@ pub async fn run(args: VerifyArgs, json: bool) -> Outcome {
     let token = read_secret(&args.token)?;
     let client = match &args.at {
         // A sidecar's listener is for its neighbours: it asks for no token.
-        Some(url) => ApiClient::new(url, None).map_err(Failure::usage)?,
+        Some(url) => open_client(url)?,
         None => client(&args.connection)?,
     };
     let request =
         VerifyRequest { token: SecretText(token), scopes: ScopeSet::new(args.scopes).map_err(Failure::usage)? };
-    let verdict: VerdictView = client.post("/v1/verify", &request).await?;
+    let verdict = client.verify(&request).await?;
     if json {
         output::document(&verdict)?;
     } else if verdict.valid {

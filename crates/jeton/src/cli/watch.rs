@@ -1,11 +1,8 @@
 //! `jeton watch`.
 
-use std::time::Duration;
-
-use jeton_api::event::{AlarmEvent, ChangeEvent, ChangeView, ReceiptEvent, SessionEvent};
-use jeton_client::http::{CallError, EventStream, ServerEvent};
+use jeton_api::event::ChangeView;
+use jeton_client::{Followed, ServerEvent, Told};
 use jeton_types::{NamespaceName, Revision};
-use serde::de::DeserializeOwned;
 
 use super::client;
 use crate::{
@@ -14,87 +11,56 @@ use crate::{
     output,
 };
 
-/// How long to wait before an authority that is away is asked again.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
-
 /// Prints what happens until it is interrupted. A stream that breaks is opened again after the last change that was
 /// printed, so that no change is missed.
 pub async fn run(args: WatchArgs, json: bool) -> Outcome {
     let client = client(&args.connection)?;
-    let mut last = args
+    let after = args
         .after
         .map(|after| Revision::new(after).ok_or_else(|| Failure::usage("--after is a revision")))
         .transpose()?;
+    let mut events = client.follow(after);
     let mut left = args.count;
-    let mut came = false;
     loop {
-        let end = match client.events(last).await {
-            Ok(mut events) => {
-                came = true;
-                match follow(&mut events, &args, json, &mut last, &mut left).await? {
-                    None => return Ok(Exit::Done),
-                    Some(end) => end,
-                }
+        let event = match events.next().await? {
+            Followed::Event(event) => event,
+            Followed::Broken(why) => {
+                output::note(&format!("{why}; trying again"));
+                continue;
             }
-            // The first time there is nothing to come back to.
-            Err(CallError::Unreachable(why)) if came => why,
-            Err(error) => return Err(error.into()),
         };
-        output::note(&format!("{end}; trying again"));
-        tokio::time::sleep(RETRY_AFTER).await;
-    }
-}
-
-/// Prints the events of one stream; says why it ended, or nothing once enough were printed.
-async fn follow(
-    events: &mut EventStream,
-    args: &WatchArgs,
-    json: bool,
-    last: &mut Option<Revision>,
-    left: &mut Option<u64>,
-) -> Result<Option<String>, Failure> {
-    loop {
-        let event = match events.next().await {
-            Ok(Some(event)) => event,
-            Ok(None) => return Ok(Some("the authority has ended the stream".to_owned())),
-            Err(CallError::Unreachable(why)) => return Ok(Some(why)),
-            Err(error) => return Err(error.into()),
-        };
-        if event.id.is_some() {
-            *last = event.id;
-        }
-        if !wanted(&event, args.namespace.as_ref())? {
+        let told = event.read()?;
+        if !wanted(&told, args.namespace.as_ref()) {
             continue;
         }
         if json {
             output::line(&format!("{{\"event\":\"{}\",\"data\":{}}}", event.name, event.data))?;
         } else {
-            output::line(&describe(&event)?)?;
+            output::line(&describe(&event, &told))?;
         }
-        if let Some(left) = left {
+        if let Some(left) = &mut left {
             *left = left.saturating_sub(1);
             if *left == 0 {
-                return Ok(None);
+                return Ok(Exit::Done);
             }
         }
     }
 }
 
-fn wanted(event: &ServerEvent, namespace: Option<&NamespaceName>) -> Result<bool, Failure> {
-    let Some(namespace) = namespace else { return Ok(true) };
-    Ok(match event.name.as_str() {
-        "change" => read::<ChangeEvent>(event)?.namespace == *namespace,
-        "receipt" => read::<ReceiptEvent>(event)?.namespace == *namespace,
-        "session" => read::<SessionEvent>(event)?.namespaces.contains(namespace),
+fn wanted(told: &Told, namespace: Option<&NamespaceName>) -> bool {
+    let Some(namespace) = namespace else { return true };
+    match told {
+        Told::Change(change) => change.namespace == *namespace,
+        Told::Receipt(receipt) => receipt.namespace == *namespace,
+        Told::Session(session) => session.namespaces.contains(namespace),
         // An alarm is everybody's.
         _ => true,
-    })
+    }
 }
 
-fn describe(event: &ServerEvent) -> Result<String, Failure> {
-    Ok(match event.name.as_str() {
-        "change" => {
-            let change: ChangeEvent = read(event)?;
+fn describe(event: &ServerEvent, told: &Told) -> String {
+    match told {
+        Told::Change(change) => {
             let one = |view: &ChangeView| {
                 let of = view.token_id.map(|token| format!(" {token}")).unwrap_or_default();
                 format!("{}{of}", view.kind.as_str())
@@ -102,23 +68,13 @@ fn describe(event: &ServerEvent) -> Result<String, Failure> {
             let what: Vec<String> = change.changes.iter().map(one).collect();
             format!("{} change {} {}: {}", change.committed_at, change.namespace, change.revision, what.join(", "))
         }
-        "receipt" => {
-            let receipt: ReceiptEvent = read(event)?;
+        Told::Receipt(receipt) => {
             format!("{} receipt {} {}: complete", receipt.completed_at, receipt.namespace, receipt.revocation_id)
         }
-        "session" => {
-            let session: SessionEvent = read(event)?;
+        Told::Session(session) => {
             format!("{} session {} {}: {}", session.at, session.verifier, session.session, session.state)
         }
-        "alarm" => {
-            let alarm: AlarmEvent = read(event)?;
-            format!("{} alarm {}: {}", alarm.at, alarm.kind, alarm.message)
-        }
-        other => format!("{other} {}", event.data),
-    })
-}
-
-fn read<T: DeserializeOwned>(event: &ServerEvent) -> Result<T, Failure> {
-    serde_json::from_str(&event.data)
-        .map_err(|error| Failure::internal(format!("an event {} that makes no sense: {error}", event.name)))
+        Told::Alarm(alarm) => format!("{} alarm {}: {}", alarm.at, alarm.kind, alarm.message),
+        _ => format!("{} {}", event.name, event.data),
+    }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jeton_api::{
-    credential::{RotateRequest, RotatedView},
+    credential::RotateRequest,
     revocation::{LineState, RevocationView, RevokeRequest, SelectorRequest, Wait},
 };
 use jeton_types::{Secret, Span, TokenId};
@@ -116,11 +116,7 @@ impl Play {
                 (consumer.credential, consumer.name.clone(), consumer.token_file.clone())
             };
             let old = jeton_host::files::read_private(&token_file).map_err(Failure::internal)?;
-            let rotated: RotatedView = self
-                .stage
-                .client
-                .post(&format!("/v1/credentials/{credential}/rotate"), &RotateRequest { overlap: Some(OVERLAP) })
-                .await?;
+            let rotated = self.stage.client.rotate(credential, &RotateRequest { overlap: Some(OVERLAP) }).await?;
             self.tally.rotations += 1;
             self.tally.issued += 1;
             let new = rotated.token.secret.0;
@@ -340,11 +336,10 @@ impl Play {
         self.watched.clear();
         let Some(receipt) = self.receipt.take() else { return Ok(()) };
         let (jws, keys) = (self.stage.file("r.jws"), self.stage.file("k.json"));
-        let text =
-            self.stage.client.get_text(&format!("/v1/revocations/{}/receipt", receipt.id), "application/jose").await?;
-        std::fs::write(&jws, text.trim()).map_err(Failure::usage)?;
-        let set = self.stage.client.get_text("/.well-known/jwks.json", "application/json").await?;
-        std::fs::write(&keys, set).map_err(Failure::usage)?;
+        let text = self.stage.client.receipt(receipt.id).await?;
+        std::fs::write(&jws, text).map_err(Failure::usage)?;
+        let set = self.stage.client.keys().await?;
+        std::fs::write(&keys, serde_json::to_vec(&set).map_err(Failure::internal)?).map_err(Failure::usage)?;
         self.stage.stop().await?;
         let (jws, keys) = (jws.display().to_string(), keys.display().to_string());
         let mut check = Child::start("the check", &["receipt", "--check", &jws, "--keys", &keys])?;
@@ -373,8 +368,8 @@ impl Play {
             dry_run: false,
         };
         let started = Instant::now();
-        let view: RevocationView =
-            self.stage.client.post(&format!("/v1/namespaces/{namespace}/revocations"), &request).await?;
+        let namespace = namespace.parse().map_err(Failure::internal)?;
+        let view = self.stage.client.revoke(&namespace, &request).await?;
         self.tally.revocations += 1;
         if view.receipt.is_complete() {
             self.tally.receipts.push(started.elapsed());

@@ -12,11 +12,8 @@ use axum::{
     http::{HeaderMap, StatusCode, header::AUTHORIZATION},
     routing::get,
 };
-use jeton_api::{
-    secret::SecretText,
-    verify::{VerdictView, VerifyRequest},
-};
-use jeton_client::http::ApiClient;
+use jeton_api::{secret::SecretText, verify::VerifyRequest};
+use jeton_client::Client;
 use jeton_types::{ScopeSet, Secret};
 
 use crate::{
@@ -26,14 +23,14 @@ use crate::{
 };
 
 struct Control {
-    client: ApiClient,
+    client: Client,
     ttl: Duration,
     cache: Mutex<HashMap<String, (StatusCode, Instant)>>,
 }
 
 pub async fn run(args: DemoControlArgs) -> Outcome {
     let token = jeton_host::files::read_private(&args.token_file).map_err(Failure::usage)?;
-    let client = ApiClient::new(&args.url, Some(token)).map_err(Failure::usage)?;
+    let client = Client::builder(&args.url).token(token).build()?;
     let control = Arc::new(Control { client, ttl: args.ttl.duration(), cache: Mutex::default() });
     let listener = tokio::net::TcpListener::bind(args.http).await.map_err(Failure::usage)?;
     let address = listener.local_addr().map_err(Failure::internal)?;
@@ -60,7 +57,7 @@ async fn auth(State(control): State<Arc<Control>>, headers: HeaderMap) -> Status
         return *status;
     }
     let request = VerifyRequest { token: SecretText(Secret::new(token.to_owned())), scopes: ScopeSet::default() };
-    let Ok(verdict) = control.client.post::<_, VerdictView>("/v1/verify", &request).await else {
+    let Ok(verdict) = control.client.verify(&request).await else {
         return StatusCode::SERVICE_UNAVAILABLE;
     };
     let status = if verdict.valid { StatusCode::OK } else { StatusCode::UNAUTHORIZED };

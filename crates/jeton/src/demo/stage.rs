@@ -7,11 +7,8 @@ use std::{
     time::Duration,
 };
 
-use jeton_api::{
-    credential::{IssueRequest, IssuedView},
-    namespace::{NamespaceCreateRequest, NamespaceView},
-};
-use jeton_client::http::ApiClient;
+use jeton_api::{credential::IssueRequest, namespace::NamespaceCreateRequest};
+use jeton_client::Client;
 use jeton_types::{CredentialId, Freshness, Labels, ScopeSet, Secret, TokenId};
 use tokio::time::{Instant, interval};
 
@@ -69,7 +66,7 @@ pub struct Stage {
     pub consumers: Vec<Consumer>,
     control: Option<Child>,
     pub control_address: SocketAddr,
-    pub client: ApiClient,
+    pub client: Client,
     pub probe: Probe,
 }
 
@@ -81,7 +78,7 @@ impl Stage {
         let (authority, [http, feed]) = authority(folder.path(), any, any).await?;
         let root =
             jeton_host::files::read_private(&folder.path().join("data/root.token")).map_err(Failure::internal)?;
-        let client = ApiClient::new(&format!("http://{http}"), Some(root)).map_err(Failure::internal)?;
+        let client = Client::builder(format!("http://{http}")).token(root).build()?;
         view.tell(&format!("authority on http://{http}, feed on http://{feed}, state in {}", folder.path().display()))?;
 
         let mut stage = Self {
@@ -131,7 +128,8 @@ impl Stage {
             labels: Labels::default(),
             ttl: None,
         };
-        let view: IssuedView = self.client.post(&format!("/v1/namespaces/{namespace}/credentials"), &request).await?;
+        let namespace = namespace.parse().map_err(Failure::internal)?;
+        let view = self.client.issue(&namespace, &request).await?;
         Ok(Issued { credential: view.credential.id, token: view.token.id, secret: view.token.secret.0 })
     }
 
@@ -218,12 +216,12 @@ impl Stage {
     /// Waits until a sidecar says that it can answer.
     pub async fn until_ready(&self, place: usize) -> Result<(), Failure> {
         let address = self.addresses[place];
-        let client = ApiClient::new(&format!("http://{address}"), None).map_err(Failure::internal)?;
+        let client = Client::builder(format!("http://{address}")).build()?;
         let started = Instant::now();
         let mut beat = interval(Duration::from_millis(20));
         while started.elapsed() < PATIENCE {
             beat.tick().await;
-            if client.get_text("/readyz", "*/*").await.is_ok() {
+            if client.ready().await {
                 return Ok(());
             }
         }
@@ -237,7 +235,7 @@ impl Stage {
             freshness: Some(freshness),
             default_ttl: None,
         };
-        let _: NamespaceView = self.client.post("/v1/namespaces", &request).await?;
+        let _ = self.client.namespace_create(&request).await?;
         Ok(())
     }
 

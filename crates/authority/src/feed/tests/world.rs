@@ -4,6 +4,7 @@ use std::{
 };
 
 use jeton_api::receipt::ReceiptPayload;
+use jeton_client::receipt::check;
 use jeton_feed::message::{Hello, ToAuthority, ToVerifier, Welcome};
 use jeton_host::{
     clock::{OsEntropy, SystemClock},
@@ -31,7 +32,6 @@ use crate::{
     inflight::Inflight,
     keys::Keyring,
     metric::Metrics,
-    receipt::check,
     time::AuthorityTime,
 };
 
