@@ -118,6 +118,17 @@ fn filters() -> Vec<CredentialFilter> {
     ]
 }
 
+/// A page has at most so many, and all of them come after what was asked for, in order.
+fn check_page<K: Ord + std::fmt::Debug>(after: Option<K>, found: impl Iterator<Item = K>, page: usize) {
+    let found: Vec<K> = found.collect();
+    assert!(found.len() <= page, "{} of at most {page}", found.len());
+    assert!(found.is_sorted_by(|one, next| one < next), "{found:?}");
+    assert!(
+        after.is_none() || found.first().is_none_or(|first| Some(first) > after.as_ref()),
+        "{found:?} after {after:?}"
+    );
+}
+
 async fn credentials_in<S: Store>(
     store: &S,
     namespace: &NamespaceName,
@@ -127,7 +138,7 @@ async fn credentials_in<S: Store>(
     let (mut all, mut after) = (Vec::new(), None);
     loop {
         let found = store.credentials(namespace.clone(), filter.clone(), after, page).await.unwrap();
-        assert!(found.len() <= page);
+        check_page(after, found.iter().map(|row| row.id), page);
         let Some(last) = found.last() else { return all };
         after = Some(last.id);
         all.extend(found);
@@ -138,7 +149,7 @@ async fn audit_in<S: Store>(store: &S, namespace: Option<&NamespaceName>, page: 
     let (mut all, mut after) = (Vec::new(), 0);
     loop {
         let found = store.audit_list(namespace.cloned(), after, page).await.unwrap();
-        assert!(found.len() <= page);
+        check_page(Some(after), found.iter().map(|link| link.entry.seq), page);
         let Some(last) = found.last() else { return all };
         after = last.entry.seq;
         all.extend(found);
@@ -149,7 +160,7 @@ async fn revocations<S: Store>(store: &S, page: usize) -> Vec<RevocationRow> {
     let (mut all, mut after) = (Vec::new(), None);
     loop {
         let found = store.revocations(after, page).await.unwrap();
-        assert!(found.len() <= page);
+        check_page(after, found.iter().map(|row| row.id), page);
         let Some(last) = found.last() else { return all };
         after = Some(last.id);
         for row in found {
@@ -164,7 +175,7 @@ async fn records<S: Store>(store: &S, page: usize) -> Vec<Record> {
     let (mut all, mut after) = (Vec::new(), Revision::ZERO);
     loop {
         let found = store.records(after, upto, page).await.unwrap();
-        assert!(found.len() <= page);
+        check_page(Some(after), found.iter().map(|record| record.revision), page);
         let Some(last) = found.last() else { return all };
         after = last.revision;
         all.extend(found);
