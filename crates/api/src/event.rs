@@ -106,7 +106,7 @@ pub struct SessionEvent {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AlarmEvent {
-    /// A stable word: `clock_jump`.
+    /// A stable word: `clock_jump`, `clock_step`, `rollback`.
     pub kind: String,
     /// What happened.
     pub message: String,

@@ -25,6 +25,10 @@ use crate::{
     inflight::Guard,
 };
 
+/// What whoever watches an authority looks at. It goes on when the data are not believed any more, or the alarm would go
+/// unseen; neither says anything of a token.
+const WATCHED: [&str; 2] = ["/metrics", "/v1/events"];
+
 /// A request whose token is good.
 pub(crate) struct Access {
     bearer: Bearer,
@@ -46,12 +50,20 @@ impl FromRequestParts<Core> for Access {
             return Err(Failure::unauthenticated());
         }
         let address = parts.extensions.get::<Peer>().map(|peer| peer.0.ip());
+        if !WATCHED.contains(&parts.uri.path()) {
+            believed(core)?;
+        }
         let mut access = authenticate(core, parsed.digest, address).await?;
         if !parts.method.is_safe() {
             access.key = Key::read(parts, &text, access.credential)?;
         }
         Ok(access)
     }
+}
+
+/// Refuses once a rollback is known: what the data say of a token, the caller's own included, may have been taken back.
+pub(crate) fn believed(core: &Core) -> Result<(), Failure> {
+    core.fence.found().map_or(Ok(()), |found| Err(Failure::rollback(found)))
 }
 
 async fn authenticate(core: &Core, digest: Digest, address: Option<IpAddr>) -> Result<Access, Failure> {

@@ -6,8 +6,8 @@ use jeton_store::Sqlite;
 use tokio::sync::watch;
 
 use crate::{
-    event::Events, feed::HubHandle, http::once::Running, inflight::Inflight, keys::Keyring, limit::AddressLimit,
-    metric::Metrics, time::AuthorityTime,
+    event::Events, feed::HubHandle, fence::Fence, http::once::Running, inflight::Inflight, keys::Keyring,
+    limit::AddressLimit, metric::Metrics, time::AuthorityTime,
 };
 
 /// The composed parts of a running authority. Cheap to clone.
@@ -26,6 +26,7 @@ pub(crate) struct Parts {
     /// Of whoever burns tokens.
     pub(crate) burns: AddressLimit,
     pub(crate) running: Running,
+    pub(crate) fence: Fence,
     pub(crate) phase: watch::Receiver<Phase>,
 }
 

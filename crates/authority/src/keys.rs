@@ -2,7 +2,7 @@
 //!
 //! The keys folder holds `signing.pem`, the private key of Ed25519 in PKCS#8, and `public.json`, every public key that
 //! this folder has signed with, the one in use first: a receipt stays checkable after its key was replaced. To replace
-//! it, take `signing.pem` away; the next start makes another. Private keys are never copied, printed or put in a backup.
+//! it, take `signing.pem` away; the next start makes another. `head.key` seals heads and is never replaced. Private keys are never copied, printed or put in a backup.
 
 use std::{
     fmt, fs, io,
@@ -12,6 +12,7 @@ use std::{
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use jeton_api::key::{Jwk, JwkSet};
+use jeton_feed::record::Head;
 use jeton_host::files;
 use jeton_types::Entropy;
 use jsonwebtoken::{
@@ -20,6 +21,10 @@ use jsonwebtoken::{
 };
 use serde::Serialize;
 use zeroize::{Zeroize, Zeroizing};
+
+use self::head::HeadKey;
+
+mod head;
 
 const SIGNING: &str = "signing.pem";
 const PUBLIC: &str = "public.json";
@@ -33,6 +38,7 @@ const PUBLIC_BYTES_MAX: u64 = 1024 * 1024;
 
 /// The signing key of this authority.
 pub struct Keyring {
+    head: HeadKey,
     signing: EncodingKey,
     header: Header,
     public: JwkSet,
@@ -94,7 +100,22 @@ impl Keyring {
             kid: Some(current.kid.clone()),
             ..Header::new(Algorithm::EdDSA)
         };
-        Ok(Self { signing, header, public: public_ensure(&folder.join(PUBLIC), current)? })
+        Ok(Self {
+            head: HeadKey::open(folder, entropy)?,
+            signing,
+            header,
+            public: public_ensure(&folder.join(PUBLIC), current)?,
+        })
+    }
+
+    /// The head, sealed so that it is known again (`feed-protocol.md` 26).
+    pub(crate) fn head_seal(&self, head: &Head) -> Head {
+        self.head.seal(head)
+    }
+
+    /// Whether the head was sealed with the key of this folder.
+    pub(crate) fn head_is_authentic(&self, head: &Head) -> bool {
+        self.head.is_authentic(head)
     }
 
     /// Every public key that receipts were signed with, the one in use first.

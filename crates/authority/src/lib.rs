@@ -18,6 +18,7 @@ mod core;
 pub mod doctor;
 pub mod event;
 pub mod feed;
+mod fence;
 mod http;
 pub mod inflight;
 pub mod keys;

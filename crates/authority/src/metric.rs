@@ -16,6 +16,8 @@ use prometheus_client::{
     registry::Registry,
 };
 
+use crate::time::Step;
+
 /// Verifier names that are told apart; what comes after is `_other`, so that nobody can fill the memory with names.
 pub const VERIFIER_NAMES_MAX: usize = 1_000;
 
@@ -42,6 +44,8 @@ pub struct Metrics {
     event_clients_cut: Counter,
     sessions_ended: Family<EvidenceLabels, Counter>,
     clock_jumps: Counter,
+    clock_step: Gauge,
+    rollback: Gauge,
     names: Mutex<Names>,
 }
 
@@ -93,6 +97,8 @@ impl Metrics {
             event_clients_cut: Counter::default(),
             sessions_ended: Family::default(),
             clock_jumps: Counter::default(),
+            clock_step: Gauge::default(),
+            rollback: Gauge::default(),
             names: Mutex::default(),
         };
         for phase in IssuePhase::ALL {
@@ -165,6 +171,20 @@ impl Metrics {
     /// Real time ran ahead of boot time.
     pub fn clock_jump_count(&self) {
         self.clock_jumps.inc();
+    }
+
+    /// How far the wall clock is away, while it is not followed.
+    pub(crate) fn clock_step_set(&self, step: Option<Step>) {
+        let seconds = |step: Step| {
+            let by = i64::try_from(step.by.as_secs()).unwrap_or(i64::MAX);
+            if step.ahead { by } else { -by }
+        };
+        self.clock_step.set(step.map_or(0, seconds));
+    }
+
+    /// The data were put back to an older state.
+    pub(crate) fn rollback_set(&self) {
+        self.rollback.set(1);
     }
 
     /// How the verifiers stand now, and how many receipts are pending. Of several sessions of one name the worst counts.
@@ -278,6 +298,16 @@ impl Metrics {
             "jeton_clock_jumps",
             "How often real time ran ahead of boot time: a paused machine",
             self.clock_jumps.clone(),
+        );
+        registry.register(
+            "jeton_clock_step_seconds",
+            "How far the wall clock is ahead of authority time, or behind it if negative, while it is too far to be followed",
+            self.clock_step.clone(),
+        );
+        registry.register(
+            "jeton_rollback",
+            "1 once the data were found to be older than what a verifier has seen: nothing is granted or written",
+            self.rollback.clone(),
         );
         build_info(registry);
         self

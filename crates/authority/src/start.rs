@@ -25,6 +25,7 @@ use crate::{
     core::{Core, Parts, Phase, stopping},
     event::Events,
     feed::{self, HubHandle, HubParts},
+    fence::Fence,
     http::{self, once::Running as KeysRunning},
     inflight::Inflight,
     keys::{KeyError, Keyring},
@@ -139,6 +140,7 @@ impl Authority {
         let feed_listener = Listener::bind(config.feed, "--feed", config.plaintext).await?;
         let behind = time.raise(store.authority_time());
         if behind > Duration::from_secs(1) {
+            // Over a minute it is not followed either, and the alarm says so as long as it is.
             tracing::warn!(?behind, "the wall clock is behind the last commit: it was set back, or was wrong then");
         }
 
@@ -150,6 +152,7 @@ impl Authority {
         let root = store.root_ensure(move |secret| root_write(&path, secret)).await?;
         let inflight = Inflight::new();
         let events = Events::new();
+        let fence = Fence::new(&config.keys_dir());
         let hub = HubHandle::start(HubParts {
             store: Arc::clone(&store),
             keys: Arc::clone(&keys),
@@ -159,6 +162,7 @@ impl Authority {
             metrics: Arc::clone(&metrics),
             events: events.clone(),
             start,
+            fence: fence.clone(),
         })
         .await?;
 
@@ -174,6 +178,7 @@ impl Authority {
             events,
             burns: AddressLimit::default(),
             running: KeysRunning::default(),
+            fence,
             phase: watched.clone(),
         });
         let connections_max = config.connections_max;

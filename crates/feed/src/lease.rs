@@ -29,6 +29,10 @@ pub enum Void {
     Jump,
     /// A record could not be applied.
     Unappliable,
+    /// The authority's data were put back to an older state.
+    Rollback,
+    /// The authority is of another history than what is held.
+    OtherStore,
     /// The process is leaving.
     Goodbye,
 }

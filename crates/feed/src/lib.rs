@@ -13,4 +13,5 @@ pub mod message;
 pub mod numbers;
 pub mod record;
 pub mod replica;
+pub mod rollback;
 pub mod verifier;

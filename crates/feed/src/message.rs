@@ -47,7 +47,7 @@ pub struct Hello {
     pub resume: Option<Revision>,
     /// The set hash of each namespace in the order of `namespaces`. Room for rule 24.
     pub set_hashes: Vec<Hash32>,
-    /// The last head seen. Room for rule 26.
+    /// The last head seen, as it was sealed (`feed-protocol.md` 26).
     pub head: Option<Head>,
 }
 
@@ -117,6 +117,8 @@ pub struct Welcome {
     pub head: Head,
     /// Authority time, for display.
     pub authority_time: UnixTime,
+    /// What the verifier has seen is of another history: whatever was granted for it counts no more. A snapshot comes.
+    pub foreign: bool,
 }
 
 /// A granted lease.
@@ -152,4 +154,8 @@ pub enum Refusal {
     Invalid,
     /// Try again a little later.
     Unavailable,
+    /// The authority's data were put back to an older state; nobody is fed, and no lease counts (`feed-protocol.md` 26).
+    Rollback,
+    /// There are too many sessions of this verifier already.
+    TooMany,
 }

@@ -110,6 +110,6 @@ pub struct Head {
     pub start: StartId,
     /// The store-wide chain hash at that revision.
     pub chain_hash: Hash32,
-    /// Room for the authority's MAC over the three.
+    /// The authority's seal over the three, by a key that no verifier has.
     pub mac: Option<Hash32>,
 }

@@ -11,7 +11,7 @@ use crate::{
 ///
 /// Every method that returns has made its change visible to every later verification, on every thread.
 pub trait Replica {
-    /// Everything at or below this has been applied; zero before the first snapshot. Never goes back.
+    /// Everything at or below this has been applied; zero before the first snapshot. Goes back only by [`Self::anew`].
     fn watermark(&self) -> Revision;
     /// Begins a snapshot beside what is served; an unfinished one before it is dropped.
     fn snapshot_begin(&self);
@@ -20,6 +20,9 @@ pub trait Replica {
     /// Puts the finished snapshot in the place of what was served, then moves the watermark to `at`. What was served is
     /// kept if it is newer already.
     fn snapshot_end(&self, at: Revision) -> Visible;
+    /// What is held is of another history: the next snapshot takes its place, even if it is older. To be called after
+    /// [`Self::lease_void`], so that nothing is answered of what is held, nor of what comes before the snapshot is whole.
+    fn anew(&self);
     /// Applies all of a record, then moves the watermark to its revision.
     ///
     /// # Errors

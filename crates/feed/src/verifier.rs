@@ -28,7 +28,7 @@ pub use self::{
 use crate::{
     lease::Void,
     message::{Hello, Refusal, Refused, ToAuthority, ToVerifier, Welcome},
-    numbers::{PROTOCOL, PROTOCOL_OLDEST, STREAM_SILENCE_MAX},
+    numbers::{PROTOCOL, PROTOCOL_OF_HEADS, PROTOCOL_OLDEST, STREAM_SILENCE_MAX},
     record::{Head, Record},
     replica::{Replica, Unappliable, Visible},
 };
@@ -248,8 +248,16 @@ impl Session {
             ToVerifier::Record(record) => self.record(&record, replica, out),
             ToVerifier::Heartbeat { watermark, head, authority_time: _ } => {
                 self.last_heartbeat = Some(now.boot);
+                match self.state {
+                    State::AwaitingSnapshot(_) | State::Live(_) => {}
+                    _ => return,
+                }
+                // It comes before what it speaks of: whoever has seen a record can show a head that covers it.
+                if let Some(known) = self.went_back(head.revision) {
+                    return self.fault(Fault::WentBack { known, head: head.revision }, replica, out);
+                }
+                self.head = Some(head);
                 if matches!(self.state, State::Live(_)) {
-                    self.head = Some(head);
                     self.advance(watermark, replica);
                 }
             }
@@ -280,9 +288,13 @@ impl Session {
         if !(PROTOCOL_OLDEST..=PROTOCOL).contains(&welcome.protocol) {
             return self.fault_slow(Fault::Protocol(welcome.protocol), replica, out);
         }
-        let known = replica.watermark();
-        if welcome.head.revision < known {
-            return self.fault_slow(Fault::WentBack { known, head: welcome.head.revision }, replica, out);
+        let (known, head) = (replica.watermark(), welcome.head.revision);
+        let back = self.went_back(head).is_some() || head < known;
+        if (welcome.foreign || back) && welcome.resume.is_none() && welcome.protocol >= PROTOCOL_OF_HEADS {
+            // Were it an older state of the same store, the authority would have stopped itself on our head.
+            self.other_store(known, head, replica, out);
+        } else if back || welcome.foreign {
+            return self.fault_slow(Fault::WentBack { known, head }, replica, out);
         }
         self.head = Some(welcome.head);
         out.push(Effect::Note(Note::Welcomed { protocol: welcome.protocol, resume: welcome.resume }));
@@ -305,14 +317,40 @@ impl Session {
         }
     }
 
+    /// What was seen before, if this head is behind it.
+    fn went_back(&self, head: Revision) -> Option<Revision> {
+        self.head.as_ref().map(|known| known.revision).filter(|known| head < *known)
+    }
+
+    /// Forgets what is held: it is of another history. Lease and grace go first.
+    fn other_store<R: Replica>(&mut self, known: Revision, head: Revision, replica: &R, out: &mut Vec<Effect>) {
+        replica.lease_void(Void::OtherStore);
+        replica.anew();
+        (self.held, self.applied, self.whole, self.needs_protocol) = (None, None, false, None);
+        self.watermark = Revision::ZERO;
+        out.push(Effect::Note(Note::OtherStore { known, head }));
+    }
+
     fn refused<R: Replica>(&mut self, refused: Refused, replica: &R, out: &mut Vec<Effect>) {
+        if refused.why == Refusal::Rollback {
+            // At any time, and not an end: what is held is newer than what the authority has, and is kept.
+            replica.lease_void(Void::Rollback);
+            self.held = None;
+            out.extend([Effect::Note(Note::Refused(refused)), Effect::Disconnect]);
+            let after = self.backoff.slow();
+            return self.reconnect(after, out);
+        }
         if !matches!(self.state, State::AwaitingWelcome(_)) {
             return self.fault(Fault::Unexpected("a refusal"), replica, out);
         }
         // A refused hello ends nothing: lease and grace run on (`feed-protocol.md` 7).
         let after = match refused.why {
             Refusal::Unavailable | Refusal::UnknownNamespace => self.backoff.next(),
-            Refusal::Unauthenticated | Refusal::Forbidden | Refusal::Protocol => self.backoff.slow(),
+            Refusal::Unauthenticated
+            | Refusal::Forbidden
+            | Refusal::Protocol
+            | Refusal::TooMany
+            | Refusal::Rollback => self.backoff.slow(),
             Refusal::Invalid => return self.abandon(refused, out),
         };
         out.extend([Effect::Note(Note::Refused(refused)), Effect::Disconnect]);

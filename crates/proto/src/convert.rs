@@ -106,6 +106,7 @@ impl From<message::ToVerifier> for wire::ToVerifier {
                 resume: welcome.resume.map(Revision::get),
                 head: Some(welcome.head.into()),
                 authority_time_us: welcome.authority_time.as_micros(),
+                foreign: welcome.foreign,
             }),
             message::ToVerifier::SnapshotBegin { at } => Message::SnapshotBegin(wire::SnapshotBegin { at: at.get() }),
             message::ToVerifier::SnapshotRows { namespace, policy, rows } => {
@@ -150,6 +151,7 @@ impl TryFrom<wire::ToVerifier> for message::ToVerifier {
                 resume: welcome.resume.map(|resume| revision("welcome resume", resume)).transpose()?,
                 head: welcome.head.ok_or(BadMessage::new("welcome head", MISSING))?.try_into()?,
                 authority_time: UnixTime::from_micros(welcome.authority_time_us),
+                foreign: welcome.foreign,
             }),
             Message::SnapshotBegin(begin) => Self::SnapshotBegin { at: revision("snapshot begin", begin.at)? },
             Message::SnapshotRows(part) => Self::SnapshotRows {
@@ -210,6 +212,8 @@ const fn refusal_to_wire(why: Refusal) -> wire::Refusal {
         Refusal::Protocol => wire::Refusal::Protocol,
         Refusal::Invalid => wire::Refusal::Invalid,
         Refusal::Unavailable => wire::Refusal::Unavailable,
+        Refusal::Rollback => wire::Refusal::Rollback,
+        Refusal::TooMany => wire::Refusal::TooMany,
     }
 }
 
@@ -221,6 +225,8 @@ const fn refusal_of_wire(why: wire::Refusal) -> Refusal {
         wire::Refusal::UnknownNamespace => Refusal::UnknownNamespace,
         wire::Refusal::Protocol => Refusal::Protocol,
         wire::Refusal::Unavailable => Refusal::Unavailable,
+        wire::Refusal::Rollback => Refusal::Rollback,
+        wire::Refusal::TooMany => Refusal::TooMany,
         wire::Refusal::Invalid | wire::Refusal::Unspecified => Refusal::Invalid,
     }
 }

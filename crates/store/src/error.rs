@@ -65,6 +65,9 @@ pub enum StoreError {
     /// The writer has stopped for good after a failed write or sync: the process must end and start anew.
     #[error("the store has stopped writing ({0}): start the process again once the disk is sound")]
     Stopped(String),
+    /// The data were put back to an older state (`feed-protocol.md` 26): nothing is written any more.
+    #[error("{0}")]
+    Rollback(String),
     /// The database contradicts itself.
     #[error("the database is corrupt ({0}): put back a backup")]
     Corrupt(String),

@@ -1,6 +1,9 @@
 use std::{future::Future, io, ops::ControlFlow, sync::Arc};
 
-use jeton_feed::record::{Head, Record};
+use jeton_feed::{
+    record::{Head, Record},
+    rollback::HeadKnown,
+};
 use jeton_lifecycle::audit;
 use jeton_types::{
     CredentialId, Digest, NamespaceName, Revision, RevocationId, Secret, SessionId, Span, StartId, TokenId, UnixTime,
@@ -45,6 +48,10 @@ pub trait Store: Send + Sync + 'static {
     fn authority_time(&self) -> UnixTime;
     /// Whether it still writes.
     fn health(&self) -> watch::Receiver<Health>;
+
+    /// Ends all writing, for the life of the process: from here on every mutation is answered [`StoreError::Rollback`]
+    /// with these words, those that wait for their turn too.
+    fn fence(&self, why: String);
 
     /// Records that the authority has started, or was paused for so long that it counts as a start. To be called before
     /// any other mutation; the first time ever it also creates the built-in namespace.
@@ -192,6 +199,12 @@ pub trait Store: Send + Sync + 'static {
     fn last_records(&self) -> impl Future<Output = Result<Vec<(NamespaceName, Revision)>, StoreError>> + Send;
     /// Where the log stands in the database.
     fn head(&self) -> impl Future<Output = Result<Head, StoreError>> + Send;
+    /// What is known of a head that somebody shows, in one view (`feed-protocol.md` 26).
+    fn head_known(
+        &self,
+        start: StartId,
+        revision: Revision,
+    ) -> impl Future<Output = Result<HeadKnown, StoreError>> + Send;
     /// The records above `after` up to and including `upto`, of all namespaces, at most `limit`, in order.
     fn records(
         &self,

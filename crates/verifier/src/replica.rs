@@ -147,8 +147,8 @@ impl<T: Table> MemoryReplica<T> {
             });
         };
         // The order matters: `look.rs` says why.
-        let watermark = self.watermark();
-        let seen = self.leases.seen();
+        let mut watermark = self.watermark();
+        let mut seen = self.leases.seen();
         loop {
             let view = self.view.load();
             let (freshness, disabled, found) = match view.of_prefix(parsed.prefix) {
@@ -166,9 +166,15 @@ impl<T: Table> MemoryReplica<T> {
             };
             // Only a view that is still in force after the read was the one in force at the read: so policy and table
             // are of one moment. Each turn of the loop takes a snapshot or a policy change, so it ends.
-            if Arc::ptr_eq(&view, &self.view.load()) {
+            if !Arc::ptr_eq(&view, &self.view.load()) {
+                continue;
+            }
+            let covered = self.watermark();
+            if covered >= watermark {
                 return Ok(Looked { at: now, watermark, seen, freshness, disabled, caught_up: false, found });
             }
+            // It was that of another store, and covers nothing in this table.
+            (watermark, seen) = (covered, self.leases.seen());
         }
     }
 
@@ -273,6 +279,13 @@ impl<T: Table> Replica for MemoryReplica<T> {
         self.put_in_force(&mut writer, View::new(built, self.served.len()));
         self.watermark_raise(at);
         Visible::up_to(at)
+    }
+
+    fn anew(&self) {
+        let mut writer = self.writer();
+        (writer.building, writer.positions) = (None, HashMap::new());
+        // What is served stays until the snapshot is whole: without a lease nothing is answered of it but what has ended.
+        self.watermark.store(0, Ordering::Release);
     }
 
     fn record_apply(&self, record: &Record) -> Result<Visible, Unappliable> {

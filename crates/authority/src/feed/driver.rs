@@ -55,7 +55,7 @@ async fn follow(shared: Arc<Shared>) {
     let mut changed = shared.parts.store.commit_log().changed();
     let mut ticks = interval(POLL_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut count = 0_u32;
+    let (mut count, mut stepped) = (0_u32, false);
     let closing = shared.closing();
     tokio::pin!(closing);
     loop {
@@ -65,12 +65,28 @@ async fn follow(shared: Arc<Shared>) {
             Ok(()) = changed.changed() => shared.floor().follow(),
             _ = ticks.tick() => {
                 shared.step(Input::Tick);
+                clock_watch(&shared, &mut stepped);
                 if count.is_multiple_of(MEASURE_EVERY) {
                     shared.measure();
                 }
                 count = count.wrapping_add(1);
             }
         }
+    }
+}
+
+/// Says when the wall clock is not followed any more, and when it is again (`feed-protocol.md` 5).
+fn clock_watch(shared: &Shared, stepped: &mut bool) {
+    let step = shared.parts.time.step();
+    shared.parts.metrics.clock_step_set(step);
+    match (step, std::mem::replace(stepped, step.is_some())) {
+        (Some(step), false) => {
+            warn!("{step}");
+            let (message, at) = (step.to_string(), shared.parts.time.now().into());
+            shared.parts.events.tell(Event::Alarm(AlarmEvent { kind: "clock_step".to_owned(), message, at }));
+        }
+        (None, true) => info!("the wall clock is followed again"),
+        _ => {}
     }
 }
 
@@ -171,8 +187,9 @@ where
 /// Waits a while after a failure; says whether to try again.
 async fn again(shared: &Shared, what: &'static str, error: &StoreError) -> bool {
     warn!(%error, "{what}");
-    // A store that has stopped ends the process; one that does not know what is meant never will.
-    if matches!(error, StoreError::Stopped(_) | StoreError::NotFound(_)) {
+    // A store that has stopped ends the process, one that is fenced waits for another; one that does not know what is
+    // meant never will.
+    if matches!(error, StoreError::Stopped(_) | StoreError::NotFound(_) | StoreError::Rollback(_)) {
         return false;
     }
     tokio::select! {

@@ -8,12 +8,14 @@ use std::{
     time::Duration,
 };
 
+use jeton_api::event::AlarmEvent;
 use jeton_feed::{
     authority::{
         Evidence, EvidenceKind, Hub, HubSetup, Input, Pending, PolicyFact, ReceiptFacts, SessionFacts, SessionView,
         StreamId,
     },
     numbers::FORGET_AFTER,
+    record::Head,
 };
 use jeton_store::{
     Sqlite, Store, StoreError,
@@ -23,7 +25,14 @@ use jeton_types::{Entropy, RevocationId, StartId};
 use tokio::sync::{oneshot, watch};
 
 use super::{driver, floor::Floor, signing::Signing};
-use crate::{event::Events, inflight::Inflight, keys::Keyring, metric::Metrics, time::AuthorityTime};
+use crate::{
+    event::{Event, Events},
+    fence::{Fence, RolledBack},
+    inflight::Inflight,
+    keys::Keyring,
+    metric::Metrics,
+    time::AuthorityTime,
+};
 
 /// What the feed is made of.
 pub struct HubParts {
@@ -43,6 +52,8 @@ pub struct HubParts {
     pub events: Events,
     /// The start that was recorded.
     pub start: StartId,
+    /// Where a rollback is remembered.
+    pub(crate) fence: Fence,
 }
 
 /// The feed of a running authority. Cheap to clone; all clones are one.
@@ -88,6 +99,10 @@ impl HubHandle {
             closing: watch::Sender::new(false),
             tasks: Inflight::new(),
         });
+        // Before the first stream: what an earlier process found needs no witness to come again.
+        if let Some(found) = shared.parts.fence.recall(&shared.parts.store, &shared.parts.keys).await? {
+            shared.roll_back(found).await;
+        }
         driver::spawn(&shared, works, releases);
         Ok(Self(shared))
     }
@@ -160,6 +175,28 @@ impl Shared {
 
     pub(super) fn step(&self, input: Input) {
         self.floor().step(input);
+    }
+
+    /// A rollback was found: stops everything that could be believed (`feed-protocol.md` 26). Returns once it is.
+    pub(super) async fn roll_back(self: &Arc<Self>, found: RolledBack) {
+        let message = found.to_string();
+        // Writes first, then leases and receipts: what the store has done by then is of the same old state.
+        self.parts.store.fence(message.clone());
+        self.step(Input::RolledBack { message: message.clone() });
+        let fence = self.parts.fence.clone();
+        // What is remembered is a small file, but a disk may take its time.
+        let first = tokio::task::spawn_blocking(move || fence.shut(found)).await.unwrap_or(false);
+        if first {
+            tracing::error!("{message}");
+            self.parts.metrics.rollback_set();
+            let at = self.parts.time.now().into();
+            self.parts.events.tell(Event::Alarm(AlarmEvent { kind: "rollback".to_owned(), message, at }));
+        }
+    }
+
+    /// Where the log stands, sealed.
+    pub(super) fn head(&self) -> Head {
+        self.parts.keys.head_seal(&self.parts.store.commit_log().head())
     }
 
     /// Runs a task of the feed; a shutdown waits for it.

@@ -1,10 +1,13 @@
 //! Whether a hello is good (`feed-protocol.md` 6 and 7).
 
+use std::sync::Arc;
+
 use jeton_api::event::SessionEvent;
 use jeton_feed::{
     authority::SessionFacts,
     message::{Hello, Refusal, Refused},
     numbers::{PROTOCOL, PROTOCOL_FED_OLDEST},
+    rollback::Judgement,
 };
 use jeton_lifecycle::{access, access::Action, role, token};
 use jeton_store::{
@@ -15,7 +18,10 @@ use jeton_types::{Digest, NamespaceName, SessionId, UnixTime};
 use tracing::warn;
 
 use super::handle::{HubParts, Shared, facts};
-use crate::event::Event;
+use crate::{
+    event::Event,
+    fence::{RolledBack, head_judge},
+};
 
 /// A hello that is good.
 pub(super) struct Admitted {
@@ -27,6 +33,8 @@ pub(super) struct Admitted {
     pub(super) known: bool,
     /// The token that the stream came with.
     pub(super) token: TokenRow,
+    /// What the head that it showed means; nothing if it showed none.
+    pub(super) judged: Option<Judgement>,
 }
 
 /// A hello that is not.
@@ -70,8 +78,9 @@ pub(super) async fn token_look(
 
 /// Whether the hello is good; its session is registered then, but not yet known to the hub if it is new. The caller has
 /// announced the look to the endings, and holds a guard of the verifications under way.
-pub(super) async fn admit(shared: &Shared, digest: Digest, hello: &Hello) -> Result<Admitted, Rejected> {
+pub(super) async fn admit(shared: &Arc<Shared>, digest: Digest, hello: &Hello) -> Result<Admitted, Rejected> {
     let store = &shared.parts.store;
+    let judged = witness(shared, hello).await?;
     let token = token_look(&shared.parts, digest, &hello.namespaces).await.map_err(refused_token)?;
     let protocol = hello.protocol.min(PROTOCOL);
     if protocol < hello.protocol_oldest || protocol < PROTOCOL_FED_OLDEST {
@@ -108,7 +117,27 @@ pub(super) async fn admit(shared: &Shared, digest: Digest, hello: &Hello) -> Res
     if facts.credential != token.credential || facts.verifier != hello.verifier || !same_namespaces {
         return Err(refused(Refusal::Invalid, foreign(hello.session)));
     }
-    Ok(Admitted { protocol, facts, known, token })
+    Ok(Admitted { protocol, facts, known, token, judged })
+}
+
+/// Hears what a verifier has seen, before its token is looked at: to an older state of the data that token may be unknown, and
+/// what it shows proves itself (`feed-protocol.md` 26).
+async fn witness(shared: &Arc<Shared>, hello: &Hello) -> Result<Option<Judgement>, Rejected> {
+    let parts = &shared.parts;
+    let rolled_back = |found: &RolledBack| Err(refused(Refusal::Rollback, found.to_string()));
+    if let Some(found) = parts.fence.found() {
+        return rolled_back(found);
+    }
+    // One that was never sealed is of an authority before protocol 3: it says nothing, for or against.
+    let Some(head) = hello.head.as_ref().filter(|head| head.mac.is_some()) else { return Ok(None) };
+    let judged = head_judge(&parts.store, &parts.keys, head).await.map_err(unavailable)?;
+    if let Judgement::Rollback(lost) = judged {
+        let found = RolledBack { head: head.clone(), lost };
+        warn!(session = %hello.session, verifier = %hello.verifier, "rollback: a verifier has seen what is not here");
+        shared.roll_back(found.clone()).await;
+        return rolled_back(&found);
+    }
+    Ok(Some(judged))
 }
 
 async fn register(shared: &Shared, token: &TokenRow, hello: &Hello) -> Result<SessionFacts, Rejected> {

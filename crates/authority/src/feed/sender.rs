@@ -6,7 +6,10 @@
 use std::{
     collections::VecDeque,
     ops::ControlFlow,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use jeton_feed::{
@@ -41,22 +44,39 @@ pub(super) struct Sender<'a> {
     pub(super) asks: mpsc::Receiver<u64>,
     pub(super) namespaces: &'a [NamespaceName],
     pub(super) unacked: &'a Unacked,
+    pub(super) covered: &'a Covered,
+    /// The revision of the last head that was sent.
+    pub(super) told: Revision,
+}
+
+/// What the welcome says.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Terms {
+    /// The protocol that is spoken.
+    pub(super) protocol: u32,
+    /// Where the verifier may go on; nothing if a snapshot comes.
+    pub(super) resume: Option<Revision>,
+    /// What it has seen is of another history.
+    pub(super) foreign: bool,
 }
 
 impl Sender<'_> {
     /// Sends until something ends it.
-    pub(super) async fn run(mut self, protocol: u32, resume: Option<Revision>) -> End {
-        match self.follow(protocol, resume).await {
+    pub(super) async fn run(mut self, terms: Terms) -> End {
+        match self.follow(terms).await {
             Ok(never) => match never {},
             Err(end) => end,
         }
     }
 
-    async fn follow(&mut self, protocol: u32, resume: Option<Revision>) -> Result<std::convert::Infallible, End> {
+    async fn follow(&mut self, terms: Terms) -> Result<std::convert::Infallible, End> {
         let log = self.shared.parts.store.commit_log();
         let mut changed = log.changed();
-        let authority_time = self.shared.parts.time.now();
-        self.out.send(ToVerifier::Welcome(Welcome { protocol, resume, head: log.head(), authority_time })).await?;
+        let Terms { protocol, resume, foreign } = terms;
+        self.covered.raise(resume.unwrap_or_default());
+        let (head, authority_time) = (self.shared.head(), self.shared.parts.time.now());
+        self.told = head.revision;
+        self.out.send(ToVerifier::Welcome(Welcome { protocol, resume, head, authority_time, foreign })).await?;
         let mut sent = match resume {
             Some(resume) => resume,
             None => self.snapshot().await?,
@@ -72,12 +92,14 @@ impl Sender<'_> {
             // Read after the requests above arrived: what had been answered by then is in it.
             let head = log.head();
             sent = self.catch_up(sent, &head).await?;
+            if !asked.is_empty() {
+                self.head_tell(sent, &head).await?;
+            }
             for request in asked.drain(..) {
                 self.send(ToVerifier::Watermark { request, watermark: sent }).await?;
             }
             if std::mem::take(&mut heartbeat_due) {
-                let authority_time = self.shared.parts.time.now();
-                self.send(ToVerifier::Heartbeat { watermark: sent, authority_time, head }).await?;
+                self.heartbeat(sent, &head).await?;
             }
             tokio::select! {
                 biased;
@@ -98,14 +120,32 @@ impl Sender<'_> {
                 break;
             }
             for record in records {
-                sent = record.revision;
+                if record.revision > head.revision {
+                    // The next head's.
+                    return Ok(sent.max(head.revision));
+                }
                 if self.namespaces.contains(&record.namespace) {
+                    self.head_tell(sent, head).await?;
                     self.unacked.sent(&record);
                     self.send(ToVerifier::Record(Record::clone(&record))).await?;
                 }
+                sent = record.revision;
             }
         }
         Ok(sent.max(head.revision))
+    }
+
+    /// Sees to it that a head has been sent that covers what comes next: whoever has seen a record or a watermark can then
+    /// prove it to an authority that has lost it (`feed-protocol.md` 26).
+    async fn head_tell(&mut self, sent: Revision, head: &Head) -> Result<(), End> {
+        if head.revision > self.told { self.heartbeat(sent, head).await } else { Ok(()) }
+    }
+
+    async fn heartbeat(&mut self, watermark: Revision, head: &Head) -> Result<(), End> {
+        let head = self.shared.parts.keys.head_seal(head);
+        self.told = self.told.max(head.revision);
+        let authority_time = self.shared.parts.time.now();
+        self.send(ToVerifier::Heartbeat { watermark, authority_time, head }).await
     }
 
     async fn records(&self, after: Revision, upto: Revision) -> Result<Vec<Arc<Record>>, End> {
@@ -151,7 +191,7 @@ impl Sender<'_> {
                     _ = heartbeats.tick() => ToVerifier::Heartbeat {
                         watermark: Revision::ZERO,
                         authority_time: shared.parts.time.now(),
-                        head: shared.parts.store.commit_log().head(),
+                        head: shared.head(),
                     },
                 };
                 if let Err(end) = self.send(message).await {
@@ -171,6 +211,13 @@ impl Sender<'_> {
                 return Err(End::Unavailable);
             }
         };
+        // The view may have been of a moment before the log was told of it.
+        let mut changed = shared.parts.store.commit_log().changed();
+        if changed.wait_for(|head| *head >= at).await.is_err() {
+            return Err(End::Closing);
+        }
+        let head = shared.parts.store.commit_log().head();
+        self.head_tell(Revision::ZERO, &head).await?;
         self.send(ToVerifier::SnapshotEnd { at }).await?;
         self.shared.parts.metrics.snapshot_observe(began.elapsed());
         Ok(at)
@@ -178,10 +225,34 @@ impl Sender<'_> {
 
     /// Sends one message of the ordered ones, after whatever the hub wants sent.
     async fn send(&mut self, message: ToVerifier) -> Result<(), End> {
+        // Before it leaves: its acknowledgement must find it here.
+        match &message {
+            ToVerifier::Record(record) => self.covered.raise(record.revision),
+            ToVerifier::SnapshotEnd { at } => self.covered.raise(*at),
+            ToVerifier::Heartbeat { watermark, .. } | ToVerifier::Watermark { watermark, .. } => {
+                self.covered.raise(*watermark);
+            }
+            _ => {}
+        }
         while let Ok(first) = self.control.try_recv() {
             self.out.send(first).await?;
         }
         self.out.send(message).await
+    }
+}
+
+/// How far a stream has been sent: what a verifier can have made visible by it.
+#[derive(Debug, Default)]
+pub(super) struct Covered(AtomicU64);
+
+impl Covered {
+    fn raise(&self, to: Revision) {
+        self.0.fetch_max(to.get(), Ordering::Relaxed);
+    }
+
+    /// Whether an acknowledgement of this can be true.
+    pub(super) fn covers(&self, revision: Revision) -> bool {
+        revision.get() <= self.0.load(Ordering::Relaxed)
     }
 }
 

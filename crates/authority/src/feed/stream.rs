@@ -16,6 +16,7 @@ use std::{
 use jeton_feed::{
     authority::{Input, StreamId},
     message::{Hello, ToAuthority, ToVerifier},
+    rollback::Judgement,
 };
 use jeton_proto::{BadMessage, wire};
 use jeton_store::Store;
@@ -29,7 +30,7 @@ use super::{
     handle::Shared,
     hello::{Admitted, NotGood, Rejected, admit, token_look},
     outgoing::Outgoing,
-    sender::{Sender, Unacked},
+    sender::{Covered, Sender, Terms, Unacked},
 };
 
 /// How long a stream may take to say who it is.
@@ -126,6 +127,8 @@ async fn serve(
     };
     let stream = Registered { shared, stream: shared.stream_number() };
     let resume = resume(shared, &hello, &admitted);
+    // Whoever shows nothing has seen nothing, or is too old to say.
+    let foreign = admitted.judged == Some(Judgement::Foreign);
     let Admitted { protocol, facts, token, .. } = admitted;
     let mut control = shared.floor().stream_open(Opening {
         facts,
@@ -142,9 +145,10 @@ async fn serve(
         digest,
         stream: stream.stream,
         unacked: Unacked::default(),
+        covered: Covered::default(),
         left: AtomicBool::new(false),
     };
-    let end = open.run(incoming, out, &mut control, protocol, resume).await;
+    let end = open.run(incoming, out, &mut control, Terms { protocol, resume, foreign }).await;
     info!(session = %hello.session, verifier = %hello.verifier, stream = stream.stream.0, %end, "stream ended");
     end
 }
@@ -170,8 +174,12 @@ async fn reject(out: &Outgoing, hello: &Hello, rejected: Rejected) -> End {
 fn resume(shared: &Shared, hello: &Hello, admitted: &Admitted) -> Option<Revision> {
     let head = shared.parts.store.commit_log().head().revision;
     // One that is new here has no lease yet, and gets its first view after it was registered. With older state it would
-    // be counted among those that know all up to their registration, and does not.
-    hello.resume.filter(|resume| admitted.known && *resume >= admitted.facts.opened && *resume <= head)
+    // be counted among those that know all up to their registration, and does not. And no state is gone on from that its
+    // head does not vouch for: each record and each watermark comes after a head that covers it.
+    let vouched = hello.head.as_ref().filter(|_| admitted.judged == Some(Judgement::Ours)).map(|head| head.revision)?;
+    hello
+        .resume
+        .filter(|resume| admitted.known && *resume >= admitted.facts.opened && *resume <= head && *resume <= vouched)
 }
 
 async fn next(incoming: &mut Streaming<wire::ToAuthority>) -> Result<ToAuthority, End> {
@@ -192,6 +200,7 @@ struct Open<'a> {
     digest: Digest,
     stream: StreamId,
     unacked: Unacked,
+    covered: Covered,
     /// Goodbye was said.
     left: AtomicBool,
 }
@@ -202,8 +211,7 @@ impl Open<'_> {
         incoming: &mut Streaming<wire::ToAuthority>,
         out: &Outgoing,
         control: &mut Control,
-        protocol: u32,
-        resume: Option<Revision>,
+        terms: Terms,
     ) -> End {
         let (ask, asks) = mpsc::channel(ASKS_MAX);
         let sender = Sender {
@@ -213,13 +221,15 @@ impl Open<'_> {
             asks,
             namespaces: self.namespaces(),
             unacked: &self.unacked,
+            covered: &self.covered,
+            told: Revision::ZERO,
         };
         let end = tokio::select! {
             biased;
             () = control.cut.notified() => End::Cut,
             // Before the way out, which notices sooner that the verifier is gone: its goodbye may still be waiting.
             end = self.receive(incoming, ask) => end,
-            end = sender.run(protocol, resume) => end,
+            end = sender.run(terms) => end,
         };
         // What the hub wanted sent before the cut: `end` or `ended`.
         while let Ok(message) = control.messages.try_recv() {
@@ -237,6 +247,11 @@ impl Open<'_> {
             };
             match message {
                 ToAuthority::Hello(_) => return End::Twice,
+                // Believed it would complete receipts of what that verifier has never seen.
+                ToAuthority::Ack { revision } if !self.covered.covers(revision) => {
+                    warn!(session = %self.hello.session, verifier = %self.hello.verifier, %revision, "an acknowledgement of what was not sent");
+                    return End::Bad(BadMessage { what: "ack", why: "this stream was not sent that much" });
+                }
                 ToAuthority::Ack { revision } => self.acked(revision),
                 ToAuthority::Renew { request } => self.renew(request).await,
                 ToAuthority::Ask { request } => {

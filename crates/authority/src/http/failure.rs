@@ -11,6 +11,7 @@ use jeton_lifecycle::{Denied, Refusal};
 use jeton_store::StoreError;
 
 use super::answer;
+use crate::fence::RolledBack;
 
 /// How to authenticate, for every 401 (RFC 6750, 3).
 const CHALLENGE: HeaderValue = HeaderValue::from_static("Bearer realm=\"jeton\"");
@@ -41,6 +42,11 @@ impl Failure {
     /// There is no such thing.
     pub(crate) fn absent(what: &str) -> Self {
         Self::new(Code::NotFound, format!("there is no such {what}"))
+    }
+
+    /// The data were put back to an older state: nothing that they say is believed.
+    pub(crate) fn rollback(found: &RolledBack) -> Self {
+        Self::new(Code::Rollback, found.to_string())
     }
 
     /// Something failed that should not have. What it was is for the log alone.
@@ -104,6 +110,7 @@ impl From<StoreError> for Failure {
                 let until = Timestamp(*until);
                 return Self::new(Code::RotationInProgress, format!("{error}, until {until}; rotate again after that"));
             }
+            StoreError::Rollback(_) => Code::Rollback,
             StoreError::NothingMatched => Code::NotFound,
             StoreError::KeyReused => Code::KeyReused,
             StoreError::NameTaken => Code::NameTaken,

@@ -23,10 +23,14 @@ pub(crate) async fn livez() -> Response {
     answer::document(StatusCode::OK, TEXT, "ok\n")
 }
 
-/// Says whether to send something here: not while draining.
+/// Says whether to send something here: not while draining, nor once a rollback is
+/// known.
 pub(crate) async fn readyz(State(core): State<Core>) -> Response {
     if *core.phase.borrow() > Phase::Serving {
         return Failure::new(Code::Unavailable, "this authority is shutting down").into_response();
+    }
+    if let Some(found) = core.fence.found() {
+        return Failure::rollback(found).into_response();
     }
     answer::document(StatusCode::OK, TEXT, "ready\n")
 }

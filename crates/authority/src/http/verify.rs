@@ -11,7 +11,10 @@ use jeton_types::{Revision, ScopeSet, UnixTime, token::parse};
 use jeton_verifier::{Code, Required, Source, decide};
 
 use super::{answer, failure::Failure, payload::Payload};
-use crate::{access::Access, core::Core};
+use crate::{
+    access::{Access, believed},
+    core::Core,
+};
 
 /// Answers for the namespaces in which the caller may verify; a token of any other is as unknown to him as one that
 /// does not exist.
@@ -48,6 +51,8 @@ pub(crate) async fn verify(
         Err(code) => refused(code, revision, now),
         Ok((token, credential, disabled)) => decided(&token, credential, disabled, request.scopes, revision, now),
     };
+    // Found while this was decided: then it was decided upon what is not believed any more.
+    believed(&core)?;
     core.metrics.verification_count(view.code.as_str(), Source::Authority.as_str());
     Ok(answer::ok(&view))
 }

@@ -107,8 +107,12 @@ impl Trouble {
                 Refusal::Unauthenticated => TroubleKind::Unauthenticated,
                 Refusal::Unavailable => TroubleKind::Unreachable,
                 Refusal::Protocol => TroubleKind::Unreadable,
-                Refusal::Forbidden | Refusal::UnknownNamespace | Refusal::Invalid => TroubleKind::Refused,
+                Refusal::Rollback => TroubleKind::WentBack,
+                Refusal::Forbidden | Refusal::UnknownNamespace | Refusal::Invalid | Refusal::TooMany => {
+                    TroubleKind::Refused
+                }
             },
+            Note::OtherStore { .. } => TroubleKind::WentBack,
             Note::Fault(Fault::WentBack { .. }) => TroubleKind::WentBack,
             Note::NeedsProtocol { .. } | Note::Fault(_) => TroubleKind::Unreadable,
             Note::Jump => TroubleKind::Paused,

@@ -176,10 +176,11 @@ impl Peer {
 
     pub(crate) fn welcome(&self, resume: Option<u64>) {
         self.say(ToVerifier::Welcome(Welcome {
-            protocol: 1,
+            protocol: jeton_feed::numbers::PROTOCOL,
             resume: resume.map(revision),
             head: head(SNAPSHOT_AT),
             authority_time: UnixTime::from_micros(1),
+            foreign: false,
         }));
     }
 

@@ -154,6 +154,11 @@ pub enum Input {
         /// Whose.
         revocation: RevocationId,
     },
+    /// The data were found to be older than what a verifier has seen. Nothing is granted or completed from here on.
+    RolledBack {
+        /// What happened and what to do, for a person.
+        message: String,
+    },
     /// A new start was recorded, because real time had jumped ([`Effect::JumpSeen`]).
     Restarted {
         /// The new start.

@@ -16,6 +16,7 @@ mod fact;
 mod moment;
 mod namespace;
 mod receipt;
+mod rollback;
 mod session;
 mod stream;
 #[cfg(test)]
@@ -66,6 +67,8 @@ pub struct Hub {
     unstored: BTreeMap<RevocationId, Unstored>,
     /// Something may be complete that no event will show.
     settle_all: bool,
+    /// Why nothing is done any more, for whoever asks.
+    rolled_back: Option<String>,
     wakeup: BootTime,
 }
 
@@ -94,6 +97,7 @@ impl Hub {
             revocations: BTreeMap::new(),
             unstored: BTreeMap::new(),
             settle_all: true,
+            rolled_back: None,
             wakeup: setup.now.boot,
         };
         for policy in setup.policies {
@@ -125,8 +129,13 @@ impl Hub {
     /// Takes one input at `now` and says what is to be done.
     pub fn step(&mut self, now: Now, authority_time: UnixTime, input: Input) -> Vec<Effect> {
         let mut effects = Vec::new();
+        if self.is_rolled_back() {
+            self.rolled_back_step(input, &mut effects);
+            return effects;
+        }
         let moment = self.clock_read(now, authority_time, &mut effects);
         match input {
+            Input::RolledBack { message } => self.roll_back(message, &mut effects),
             Input::Committed(committed) => self.committed(committed, moment, &mut effects),
             Input::SessionOpened(facts) => self.session_opened(facts, moment, &mut effects),
             Input::StreamOpened { session, stream, epoch, token, resume } => {

@@ -34,6 +34,13 @@ pub enum Note {
     },
     /// The authority sent what cannot be followed; lease and grace are dropped.
     Fault(Fault),
+    /// The authority is of another history than what is held: lease and grace are dropped, and a snapshot takes its place.
+    OtherStore {
+        /// What this verifier has seen.
+        known: Revision,
+        /// Where the authority stands.
+        head: Revision,
+    },
     /// Nothing came in for too long; the stream is given up.
     StreamSilent,
     /// The machine was paused, or its wall clock set forward; lease and grace are dropped.
@@ -64,7 +71,10 @@ impl Note {
     /// Whether somebody should look at it.
     #[must_use]
     pub const fn is_alarm(&self) -> bool {
-        matches!(self, Self::Refused(_) | Self::NeedsProtocol { .. } | Self::Fault(_) | Self::Jump)
+        matches!(
+            self,
+            Self::Refused(_) | Self::NeedsProtocol { .. } | Self::Fault(_) | Self::OtherStore { .. } | Self::Jump
+        )
     }
 }
 
@@ -80,6 +90,11 @@ impl fmt::Display for Note {
                 "change kind {kind} needs protocol {needs_protocol}: upgrade this verifier, it answers stale until then"
             ),
             Self::Fault(fault) => fault.fmt(f),
+            Self::OtherStore { known, head } => write!(
+                f,
+                "the authority at revision {head} is of another history than what this verifier had seen, up to {known}: \
+                 taking all of it anew"
+            ),
             Self::StreamSilent => f.write_str("nothing heard from the authority, opening another stream"),
             Self::Jump => f.write_str("this machine was paused or its clock set forward, lease dropped"),
             Self::GrantDiscarded => f.write_str("a lease granted before the last void is discarded"),

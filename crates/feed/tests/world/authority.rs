@@ -462,7 +462,10 @@ impl World {
             return;
         }
         let (_, authority_time) = self.authority.time(self.t);
-        self.send_down(link, ToVerifier::Welcome(Welcome { protocol: PROTOCOL, resume, head, authority_time }));
+        self.send_down(
+            link,
+            ToVerifier::Welcome(Welcome { protocol: PROTOCOL, resume, head, authority_time, foreign: false }),
+        );
         let cursor = resume.unwrap_or_else(|| {
             let (at, messages) = self.authority.store.snapshot(&hello.namespaces);
             messages.into_iter().for_each(|message| self.send_down(link, message));

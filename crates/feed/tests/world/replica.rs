@@ -136,6 +136,11 @@ impl Replica for TestReplica {
         Visible::up_to(self.watermark.get())
     }
 
+    fn anew(&self) {
+        *self.staged.borrow_mut() = None;
+        self.watermark.set(Revision::ZERO);
+    }
+
     fn record_apply(&self, record: &Record) -> Result<Visible, Unappliable> {
         if !self.namespaces.contains(&record.namespace) {
             return Err(Unappliable::Foreign(record.namespace.clone()));

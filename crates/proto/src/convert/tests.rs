@@ -136,13 +136,16 @@ fn refused() -> impl Strategy<Value = Refused> {
         Refusal::Protocol,
         Refusal::Invalid,
         Refusal::Unavailable,
+        Refusal::Rollback,
+        Refusal::TooMany,
     ]);
     (why, ".{0,40}").prop_map(|(why, message)| Refused { why, message })
 }
 
 fn to_verifier() -> impl Strategy<Value = ToVerifier> {
-    let welcome = (any::<u32>(), option::of(revision_any()), head(), time())
-        .prop_map(|(protocol, resume, head, authority_time)| Welcome { protocol, resume, head, authority_time });
+    let welcome = (any::<u32>(), option::of(revision_any()), head(), time(), any::<bool>()).prop_map(
+        |(protocol, resume, head, authority_time, foreign)| Welcome { protocol, resume, head, authority_time, foreign },
+    );
     prop_oneof![
         welcome.prop_map(ToVerifier::Welcome),
         revision_any().prop_map(|at| ToVerifier::SnapshotBegin { at }),
@@ -219,6 +222,7 @@ fn end(kind: u32, needs_protocol: u32, reason: i32) -> wire::Change {
 
 #[test]
 fn what_is_newer_is_an_unknown_change() {
+    const NEWER: u32 = jeton_feed::numbers::PROTOCOL + 1;
     let known = Change::End {
         digest: Digest::from_bytes([1; 32]),
         token: TokenId::from_bytes([2; 16]),
@@ -226,16 +230,20 @@ fn what_is_newer_is_an_unknown_change() {
     };
     assert_eq!(Change::try_from(end(6, 1, 1)), Ok(known));
     let unknown = |kind, needs_protocol| Ok(Change::Unknown { kind, needs_protocol });
-    assert_eq!(Change::try_from(end(6, 3, 1)), unknown(6, 3), "a known body that a later protocol gave more meaning");
-    assert_eq!(Change::try_from(end(40, 3, 1)), unknown(40, 3), "a kind that does not name the body");
+    assert_eq!(
+        Change::try_from(end(6, NEWER, 1)),
+        unknown(6, NEWER),
+        "a known body that a later protocol gave more meaning"
+    );
+    assert_eq!(Change::try_from(end(40, NEWER, 1)), unknown(40, NEWER), "a kind that does not name the body");
     assert_eq!(Change::try_from(end(6, 1, 99)), unknown(6, 1), "a reason without a name");
     assert_eq!(Change::try_from(wire::Change::default()), unknown(0, 0));
 
     // A body of field 40 beside kind 40, as a later authority would send it: the field is skipped by the decoder, the
     // kind is not.
-    let mut bytes = wire::Change { kind: 40, needs_protocol: 3, body: None }.encode_to_vec();
+    let mut bytes = wire::Change { kind: 40, needs_protocol: NEWER, body: None }.encode_to_vec();
     bytes.extend([0xc2, 0x02, 0x01, 0x00]);
-    assert_eq!(Change::try_from(read::<wire::Change>(&bytes)), unknown(40, 3));
+    assert_eq!(Change::try_from(read::<wire::Change>(&bytes)), unknown(40, NEWER));
 }
 
 /// A verifier of protocol 1 has no idea of `disabled`: it must not take such a change for one that it knows.

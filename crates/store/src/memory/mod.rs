@@ -21,7 +21,7 @@ mod state;
 use std::{
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
 use jeton_types::{Clock, Entropy, StartId};
@@ -78,6 +78,8 @@ struct Shared {
     entropy: Arc<dyn Entropy>,
     commit_log: Arc<CommitLog>,
     health: watch::Sender<Health>,
+    /// Why nothing is written any more.
+    fence: OnceLock<String>,
     line: Line,
 }
 
@@ -94,6 +96,7 @@ impl Memory {
             entropy,
             commit_log: Arc::new(CommitLog::new(state.head.clone())),
             health: watch::channel(Health::Writing).0,
+            fence: OnceLock::new(),
             line: Line::default(),
         };
         Self { shared: Arc::new(shared), claim: None }
@@ -141,6 +144,9 @@ impl Shared {
     ) -> Result<T, StoreError> {
         if let Health::Stopped(why) = &*self.health.borrow() {
             return Err(StoreError::Stopped(why.clone()));
+        }
+        if let Some(why) = self.fence.get() {
+            return Err(StoreError::Rollback(why.clone()));
         }
         let mut before = self.disk.view();
         if before.head != self.commit_log.head() {

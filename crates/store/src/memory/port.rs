@@ -2,7 +2,10 @@
 
 use std::{io, ops::ControlFlow, sync::Arc};
 
-use jeton_feed::record::{Head, Record};
+use jeton_feed::{
+    record::{Head, Record},
+    rollback::HeadKnown,
+};
 use jeton_lifecycle::audit;
 use jeton_types::{
     CredentialId, Digest, NamespaceName, Revision, RevocationId, Secret, SessionId, Span, StartId, TokenId, UnixTime,
@@ -39,6 +42,11 @@ impl Store for Memory {
 
     fn health(&self) -> watch::Receiver<Health> {
         self.shared.health.subscribe()
+    }
+
+    fn fence(&self, why: String) {
+        // The first finding counts.
+        let _ = self.shared.fence.set(why);
     }
 
     async fn start_record(&self, start: StartId) -> Result<StartRow, StoreError> {
@@ -231,6 +239,17 @@ impl Store for Memory {
 
     async fn head(&self) -> Result<Head, StoreError> {
         Ok(self.view().head.clone())
+    }
+
+    async fn head_known(&self, start: StartId, revision: Revision) -> Result<HeadKnown, StoreError> {
+        let view = self.view();
+        let place = view.starts.iter().position(|known| known.start == start);
+        let after = |place: usize| view.starts.get(place + 1).map_or(view.head.revision, |later| later.before);
+        Ok(HeadKnown {
+            start_last: place.map(after),
+            chain_hash: view.records.iter().find(|record| record.revision == revision).map(|record| record.chain_hash),
+            retained_from: view.records.first().map_or(Revision::ZERO, |record| record.revision),
+        })
     }
 
     async fn records(&self, after: Revision, upto: Revision, limit: usize) -> Result<Vec<Record>, StoreError> {

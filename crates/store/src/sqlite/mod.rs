@@ -26,12 +26,15 @@ use std::{
     fmt, io,
     ops::ControlFlow,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, OnceLock},
     thread::{self, JoinHandle},
     time::Duration,
 };
 
-use jeton_feed::record::{Head, Record};
+use jeton_feed::{
+    record::{Head, Record},
+    rollback::HeadKnown,
+};
 use jeton_lifecycle::audit;
 use jeton_types::{
     Clock, CredentialId, Digest, Entropy, NamespaceName, Revision, RevocationId, Secret, SessionId, Span, StartId,
@@ -96,6 +99,8 @@ pub struct Sqlite {
 struct Inner {
     time: Arc<AuthorityTime>,
     commit_log: Arc<CommitLog>,
+    /// Why nothing is written any more.
+    fence: Arc<OnceLock<String>>,
     health: watch::Receiver<Health>,
     readers: Readers,
     queue: Option<Queue>,
@@ -126,6 +131,7 @@ impl Sqlite {
         let time = Arc::new(AuthorityTime::new(Arc::clone(&config.clock)));
         time.raise(authority_time);
         let commit_log = Arc::new(CommitLog::new(head));
+        let fence = Arc::new(OnceLock::new());
         let (health_sender, health) = watch::channel(Health::Writing);
         let writer = Writer {
             path,
@@ -133,13 +139,14 @@ impl Sqlite {
             time: Arc::clone(&time),
             entropy: config.entropy,
             commit_log: Arc::clone(&commit_log),
+            fence: Arc::clone(&fence),
             observer: config.observer,
             health: health_sender,
         };
         let (queue, thread) = writer
             .spawn()
             .map_err(|error| StoreError::Unavailable(format!("cannot start the writer's thread: {error}")))?;
-        let inner = Inner { time, commit_log, health, readers, queue: Some(queue), writer: Some(thread) };
+        let inner = Inner { time, commit_log, fence, health, readers, queue: Some(queue), writer: Some(thread) };
         Ok(Self { inner: Arc::new(inner), claim: None })
     }
 
@@ -212,6 +219,11 @@ impl Store for Sqlite {
 
     fn health(&self) -> watch::Receiver<Health> {
         self.inner.health.clone()
+    }
+
+    fn fence(&self, why: String) {
+        // The first finding counts.
+        let _ = self.inner.fence.set(why);
     }
 
     async fn start_record(&self, start: StartId) -> Result<StartRow, StoreError> {
@@ -381,6 +393,10 @@ impl Store for Sqlite {
 
     async fn head(&self) -> Result<Head, StoreError> {
         self.read(|conn| Ok(open::counter(conn)?.0)).await
+    }
+
+    async fn head_known(&self, start: StartId, revision: Revision) -> Result<HeadKnown, StoreError> {
+        self.read(move |conn| start::head_known(conn, start, revision)).await
     }
 
     async fn records(&self, after: Revision, upto: Revision, limit: usize) -> Result<Vec<Record>, StoreError> {

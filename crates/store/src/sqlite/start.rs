@@ -2,10 +2,13 @@
 
 use std::io;
 
-use jeton_feed::record::Change;
+use jeton_feed::{record::Change, rollback::HeadKnown};
 use jeton_lifecycle::{Effect, Refusal, issue};
-use jeton_types::{CredentialId, CredentialName, Freshness, Invalid, NamespaceName, Prefix, ScopeSet, Secret, StartId};
-use rusqlite::params;
+use jeton_types::{
+    CredentialId, CredentialName, Freshness, Hash32, Invalid, NamespaceName, Prefix, Revision, ScopeSet, Secret,
+    StartId,
+};
+use rusqlite::{Connection, params};
 
 use super::{
     credential,
@@ -62,6 +65,20 @@ pub(super) fn record(tx: &mut Tx<'_>, start: StartId) -> Result<StartRow, StoreE
         },
     )?;
     Ok(StartRow { start, revision, before })
+}
+
+/// What is known of a head that somebody shows.
+pub(super) fn head_known(conn: &Connection, start: StartId, revision: Revision) -> Result<HeadKnown, StoreError> {
+    let of = |number: i64| u64::try_from(number).ok().and_then(Revision::new).unwrap_or_default();
+    let found =
+        row::one(conn, sql!("start/head_known"), params![start.as_bytes(), row::int(revision.get())], |found| {
+            Ok(HeadKnown {
+                start_last: found.get::<_, Option<i64>>(0)?.map(of),
+                chain_hash: found.get::<_, Option<[u8; 32]>>(1)?.map(Hash32),
+                retained_from: row::revision(found, 2)?,
+            })
+        })?;
+    found.ok_or_else(|| StoreError::Corrupt("the counter row is missing".to_owned()))
 }
 
 pub(super) fn root_ensure(

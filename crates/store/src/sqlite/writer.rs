@@ -11,7 +11,7 @@
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     thread,
 };
 
@@ -41,6 +41,8 @@ pub(super) struct Writer {
     pub(super) time: Arc<AuthorityTime>,
     pub(super) entropy: Arc<dyn Entropy>,
     pub(super) commit_log: Arc<CommitLog>,
+    /// Why nothing is written any more.
+    pub(super) fence: Arc<OnceLock<String>>,
     pub(super) observer: Arc<dyn CommitObserver>,
     pub(super) health: watch::Sender<Health>,
 }
@@ -200,6 +202,10 @@ impl Writer {
             return Err(StoreError::Stopped("another process has written to the database".to_owned()));
         }
         for mut job in waiting {
+            if let Some(why) = self.fence.get() {
+                jobs.push((job, Err(StoreError::Rollback(why.clone()))));
+                continue;
+            }
             let outcome = in_savepoint(&mut tx, &mut *job);
             let fatal = matches!(outcome, Err(StoreError::Stopped(_) | StoreError::Corrupt(_)));
             let gone = fatal || self.conn.is_autocommit();

@@ -28,6 +28,7 @@ mod audit;
 mod compared;
 mod concurrency;
 mod ending;
+mod heads;
 mod history;
 mod issuing;
 mod kill;
@@ -42,6 +43,7 @@ const CASES: &[&[&str]] = &[
     audit::CASES,
     concurrency::CASES,
     ending::CASES,
+    heads::CASES,
     history::CASES,
     issuing::CASES,
     once::CASES,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jeton_api::revocation::LineState;
 use jeton_feed::{
     authority::EvidenceKind,
-    message::{Hello, Refusal, ToAuthority, ToVerifier},
+    message::{Refusal, ToAuthority, ToVerifier},
 };
 use jeton_store::{Store, model::SessionEndKind};
 use jeton_types::Span;
@@ -13,13 +13,14 @@ use tokio::time::timeout;
 use tonic::Code;
 
 use super::world::{PATIENCE, World, hello};
+use crate::event::Event;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_higher_epoch_stays() {
     let world = World::new().await;
     let token = world.token("edge").await;
     let (mut first, at) = world.live(&token, hello(1, 1)).await;
-    let (mut second, _) = world.greet(&token, Hello { resume: Some(at), ..hello(1, 5) }).await;
+    let (mut second, _) = world.greet(&token, world.back(1, 5, at)).await;
     assert_eq!(first.ended().await.map(|status| status.code()), Some(Code::Aborted));
     let mut late = world.dial(&token).await.unwrap();
     late.send(ToAuthority::Hello(hello(1, 3))).await;
@@ -44,7 +45,7 @@ async fn a_goodbye_ends_the_session_for_good() {
     assert_eq!(world.hub.sessions(), []);
     for epoch in 2..4 {
         let mut again = world.dial(&token).await.unwrap();
-        again.send(ToAuthority::Hello(Hello { resume: Some(at), ..hello(1, epoch) })).await;
+        again.send(ToAuthority::Hello(world.back(1, epoch, at))).await;
         assert_eq!(again.try_next().await.unwrap(), Some(ToVerifier::Ended));
         assert!(again.ended().await.is_none());
     }
@@ -114,8 +115,35 @@ async fn after_a_jump_of_the_clock_everybody_begins_anew() {
     timeout(PATIENCE, changed.changed()).await.unwrap().unwrap();
     let after = world.store.head().await.unwrap();
     assert_ne!(after.start, before.start, "a jump is a new start");
-    let (mut stream, welcome) = world.greet(&token, Hello { resume: Some(at), ..hello(1, 2) }).await;
+    let (mut stream, welcome) = world.greet(&token, world.back(1, 2, at)).await;
     assert_eq!(welcome.resume, Some(at));
     stream.send(ToAuthority::Ack { revision: at }).await;
     stream.lease(1).await;
+}
+
+/// What a wall clock that is set by two days does: nothing to what expires, and an alarm that says so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clock_that_is_set_is_not_followed() {
+    const DAYS: Duration = Duration::from_secs(2 * 24 * 3_600);
+    let world = World::new().await;
+    let ttl = Some(Span::from_secs(3_600));
+    let token = world.issue_for("jeton", "edge", "verifier@acme", ttl).await.secret;
+    let (mut stream, at) = world.live(&token, hello(1, 1)).await;
+    let before = stream.lease(2).await;
+    let mut told = world.events.listen();
+    world.clock.jump(DAYS);
+    stream.ended().await;
+    let (mut stream, _) = world.greet(&token, world.back(1, 2, at)).await;
+    stream.send(ToAuthority::Ack { revision: at }).await;
+    let after = stream.lease(3).await;
+    assert!(after.since(before) < Duration::from_secs(60), "{after:?} is not two days after {before:?}");
+    loop {
+        let event = timeout(PATIENCE, told.recv()).await.unwrap().unwrap();
+        if let Event::Alarm(alarm) = &*event
+            && alarm.kind == "clock_step"
+        {
+            assert!(alarm.message.contains("172800 s ahead of authority time"), "{}", alarm.message);
+            break;
+        }
+    }
 }

@@ -92,7 +92,7 @@ async fn a_heartbeat_says_how_far_the_authority_is() {
             other => panic!("{other:?}"),
         }
     };
-    assert_eq!(found, (head.revision, head));
+    assert_eq!(found, (head.revision, world.keys.head_seal(&head)));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -141,7 +141,7 @@ async fn who_comes_back_goes_on_where_he_was() {
     let (stream, at) = world.live(&token, hello(1, 1)).await;
     drop(stream);
     let issued = world.issue("acme", "while-away", "x").await;
-    let (mut stream, welcome) = world.greet(&token, Hello { resume: Some(at), ..hello(1, 2) }).await;
+    let (mut stream, welcome) = world.greet(&token, world.back(1, 2, at)).await;
     assert_eq!(welcome.resume, Some(at));
     let ToVerifier::Record(record) = stream.next().await else { panic!("no record") };
     assert_eq!(record.revision, issued.revision);
@@ -152,14 +152,17 @@ async fn who_is_new_or_comes_from_the_future_gets_a_snapshot() {
     let world = World::new().await;
     let token = world.token("edge").await;
     let head = world.store.head().await.unwrap().revision;
-    let (mut stream, welcome) = world.greet(&token, Hello { resume: Some(head), ..hello(1, 1) }).await;
+    let (mut stream, welcome) = world.greet(&token, world.back(1, 1, head)).await;
     assert_eq!(welcome.resume, None, "a session that is not registered");
     let (at, rows) = stream.snapshot().await;
     assert!(at >= head && rows == 1);
     let future = at.next(jeton_types::UnixTime::from_micros(at.get() + 1_000_000_000));
-    let (mut stream, welcome) = world.greet(&token, Hello { resume: future, ..hello(1, 2) }).await;
+    let (mut stream, welcome) = world.greet(&token, world.back(1, 2, future.unwrap())).await;
     assert_eq!(welcome.resume, None);
     stream.snapshot().await;
+    // A state that no head vouches for is not gone on from.
+    let (_, welcome) = world.greet(&token, Hello { resume: Some(at), ..hello(1, 3) }).await;
+    assert_eq!((welcome.resume, welcome.foreign), (None, false));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -173,7 +176,7 @@ async fn a_session_survives_the_authority() {
     assert_eq!(world.hub.sessions().len(), 1);
     assert_eq!(world.hub.receipt(revoked.id).unwrap().evidence[1].state, EvidenceKind::Pending);
 
-    let (mut stream, welcome) = world.greet(&token, Hello { resume: Some(at), ..hello(1, 2) }).await;
+    let (mut stream, welcome) = world.greet(&token, world.back(1, 2, at)).await;
     assert_eq!(welcome.resume, Some(at));
     let ToVerifier::Record(record) = stream.next().await else { panic!("no record") };
     assert_eq!(record.revision, revoked.revision);
@@ -189,7 +192,7 @@ async fn after_a_restart_whoever_is_behind_gets_no_lease() {
     drop(stream);
     world.issue("acme", "while-away", "x").await;
     let world = world.restarted().await;
-    let (mut stream, welcome) = world.greet(&token, Hello { resume: Some(at), ..hello(1, 2) }).await;
+    let (mut stream, welcome) = world.greet(&token, world.back(1, 2, at)).await;
     assert_eq!(welcome.resume, Some(at));
     let ToVerifier::Record(record) = stream.next().await else { panic!("no record") };
     stream.send(ToAuthority::Ack { revision: at }).await;

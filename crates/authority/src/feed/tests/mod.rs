@@ -4,5 +4,6 @@ mod end;
 mod flow;
 mod refusal;
 mod robust;
+mod rollback;
 mod verification;
 mod world;

@@ -1,6 +1,10 @@
 //! Hellos and streams that are turned away. None of them changes anything.
 
-use jeton_feed::message::{Hello, Refusal, ToAuthority, ToVerifier};
+use jeton_feed::{
+    authority::EvidenceKind,
+    message::{Hello, Refusal, ToAuthority, ToVerifier},
+    numbers::{PROTOCOL, PROTOCOL_FED_OLDEST},
+};
 use jeton_types::{Freshness, NamespaceName, Prefix, Revision, token::mint};
 use tonic::Code;
 
@@ -25,8 +29,8 @@ async fn refused_by_reason() {
         (&token, Hello { namespaces: names(&["acme", "other"]), ..hello(2, 1) }, Refusal::Forbidden),
         (&admin, Hello { namespaces: names(&["jeton"]), ..hello(2, 1) }, Refusal::Forbidden),
         (&admin, Hello { namespaces: names(&["acme", "nowhere"]), ..hello(2, 1) }, Refusal::UnknownNamespace),
-        (&token, Hello { protocol_oldest: 3, protocol: 4, ..hello(2, 1) }, Refusal::Protocol),
-        (&token, Hello { protocol_oldest: 0, protocol: 1, ..hello(2, 1) }, Refusal::Protocol),
+        (&token, Hello { protocol_oldest: PROTOCOL + 1, protocol: PROTOCOL + 2, ..hello(2, 1) }, Refusal::Protocol),
+        (&token, Hello { protocol_oldest: 1, protocol: PROTOCOL_FED_OLDEST - 1, ..hello(2, 1) }, Refusal::Protocol),
         (&token, Hello { verifier: "authority".parse().unwrap(), ..hello(2, 1) }, Refusal::Invalid),
         // The session of another credential, or with another name or other namespaces.
         (&admin, hello(1, 9), Refusal::Invalid),
@@ -70,4 +74,20 @@ async fn a_stream_begins_with_one_hello() {
     stream.send(ToAuthority::Hello(hello(1, 2))).await;
     assert_eq!(stream.ended().await.map(|status| status.code()), Some(Code::InvalidArgument));
     assert_eq!(world.hub.sessions().len(), 1, "the session goes on");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_acknowledgement_of_what_was_not_sent_breaks_the_stream_and_counts_for_nothing() {
+    let world = World::new().await;
+    let token = world.token("edge").await;
+    let (mut stream, _) = world.live(&token, hello(1, 1)).await;
+    stream.send(ToAuthority::Ack { revision: Revision::new(Revision::LIMIT - 1).unwrap() }).await;
+    assert_eq!(stream.ended().await.map(|status| status.code()), Some(Code::InvalidArgument));
+    let revoked = world.revoke("acme", "billing").await.revocation;
+    let receipt = world.hub.receipt(revoked.id).unwrap();
+    assert_eq!(receipt.evidence[1].state, EvidenceKind::Pending, "it is still waited for");
+    // Nor before anything was sent at all.
+    let (mut stream, _) = world.greet(&token, hello(1, 2)).await;
+    stream.send(ToAuthority::Ack { revision: Revision::new(Revision::LIMIT - 1).unwrap() }).await;
+    assert_eq!(stream.ended().await.map(|status| status.code()), Some(Code::InvalidArgument));
 }

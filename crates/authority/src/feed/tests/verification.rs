@@ -65,6 +65,7 @@ async fn a_request_while_it_is_decided_and_not_while_it_waits_for_its_sender() {
         events: crate::event::Events::new(),
         burns: crate::limit::AddressLimit::default(),
         running: crate::http::once::Running::default(),
+        fence: world.fence.clone(),
         phase,
     });
     let request = Request::get("/").header("authorization", format!("Bearer {}", token.expose())).body(()).unwrap();

@@ -5,7 +5,10 @@ use std::{
 
 use jeton_api::receipt::ReceiptPayload;
 use jeton_client::receipt::check;
-use jeton_feed::message::{Hello, ToAuthority, ToVerifier, Welcome};
+use jeton_feed::{
+    message::{Hello, ToAuthority, ToVerifier, Welcome},
+    numbers::PROTOCOL,
+};
 use jeton_host::{
     clock::{OsEntropy, SystemClock},
     serve::{Limits, Listener, refuse_plain, serve},
@@ -28,11 +31,13 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Status, Streaming, transport::Channel};
 
 use crate::{
+    event::Events,
     feed::{HubHandle, HubParts, router},
+    fence::Fence,
     inflight::Inflight,
     keys::Keyring,
     metric::Metrics,
-    time::AuthorityTime,
+    time::{AuthorityClock, AuthorityTime},
 };
 
 /// Far longer than anything here takes: a test that reaches it has failed.
@@ -73,6 +78,8 @@ pub(super) struct World {
     pub(super) keys: Arc<Keyring>,
     pub(super) hub: HubHandle,
     pub(super) inflight: Inflight,
+    pub(super) fence: Fence,
+    pub(super) events: Events,
     address: String,
     stop: Option<oneshot::Sender<()>>,
     serving: JoinHandle<()>,
@@ -89,36 +96,44 @@ impl World {
     }
 
     /// The same folder and clock after a restart of the authority.
-    pub(super) async fn restarted(mut self) -> Self {
+    pub(super) async fn restarted(self) -> Self {
+        let Stopped { clock, folder } = self.stopped().await;
+        Self::with(folder, clock).await
+    }
+
+    async fn stopped(mut self) -> Stopped {
         self.hub.shutdown().await;
         drop(self.stop.take());
         timeout(PATIENCE, &mut self.serving).await.unwrap().unwrap();
         let Self { clock, folder, store, hub, .. } = self;
         drop((store, hub));
-        Self::with(folder, clock).await
+        Stopped { clock, folder }
     }
 
     async fn with(folder: tempfile::TempDir, clock: Arc<Hands>) -> Self {
         let machine: Arc<dyn Clock> = clock.clone();
-        let time = AuthorityTime::new(machine.clone());
+        let time = AuthorityTime::new(machine);
         let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy);
         let observer = Arc::new(|_: usize, _: Duration| {});
-        let config = OpenConfig { clock: machine.clone(), entropy: entropy.clone(), observer };
+        let config = OpenConfig { clock: Arc::new(AuthorityClock(time.clone())), entropy: entropy.clone(), observer };
         let store = Arc::new(Sqlite::open(folder.path(), config).unwrap());
         time.raise(store.authority_time());
         let start = StartId::from_bytes(random());
         store.start_record(start).await.unwrap();
         let keys = Arc::new(Keyring::open(&folder.path().join("keys"), &OsEntropy).unwrap());
         let inflight = Inflight::new();
+        let events = Events::new();
+        let fence = Fence::new(&folder.path().join("keys"));
         let parts = HubParts {
             store: store.clone(),
             keys: keys.clone(),
             inflight: inflight.clone(),
             entropy,
             time,
-            events: crate::event::Events::new(),
+            events: events.clone(),
             metrics: Arc::new(Metrics::new()),
             start,
+            fence: fence.clone(),
         };
         let hub = HubHandle::start(parts).await.unwrap();
         let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), "--feed", false).await.unwrap();
@@ -126,7 +141,7 @@ impl World {
         let (stop, stopped) = oneshot::channel::<()>();
         let until = async move { drop(stopped.await) };
         let serving = tokio::spawn(serve(listener, router(&hub), refuse_plain, Limits::feed(), until));
-        Self { clock, store, keys, hub, inflight, address, stop: Some(stop), serving, folder }
+        Self { clock, store, keys, hub, inflight, fence, events, address, stop: Some(stop), serving, folder }
     }
 
     /// Makes the table of tokens unreadable, or readable again.
@@ -137,8 +152,7 @@ impl World {
     }
 
     pub(super) async fn namespace(&self, name: &str, freshness: Freshness) {
-        let prefix: Prefix = format!("{name}_live").parse().unwrap();
-        let new = NamespaceNew { name: name.parse().unwrap(), prefix, freshness, default_ttl: None };
+        let new = NamespaceNew { freshness, ..namespace_new(name) };
         self.store.namespace_create(Caller::System, new).await.unwrap();
     }
 
@@ -175,6 +189,30 @@ impl World {
         assert_eq!(self.hub.receipt(revocation), None);
         let row = self.store.revocation(revocation).await.unwrap().unwrap();
         check(&row.receipt.unwrap().jws, &self.keys.jwks()).unwrap()
+    }
+
+    /// The hello of a verifier of `acme` that comes back and holds all up to `at`, with the head of this moment.
+    pub(super) fn back(&self, session: u8, epoch: u64, at: Revision) -> Hello {
+        let head = self.keys.head_seal(&self.store.commit_log().head());
+        Hello { resume: Some(at), head: Some(head), ..hello(session, epoch) }
+    }
+
+    /// The same clock and keys over the data of `copy`, after a restart of the authority.
+    pub(super) async fn put_back(self, copy: &tempfile::TempDir) -> Self {
+        let Stopped { clock, folder } = self.stopped().await;
+        for file in files(folder.path()) {
+            std::fs::remove_file(file).unwrap();
+        }
+        copy_files(copy.path(), folder.path());
+        Self::with(folder, clock).await
+    }
+
+    /// A copy of the data, without the keys, and the same world after a restart.
+    pub(super) async fn copied(self) -> (Self, tempfile::TempDir) {
+        let Stopped { clock, folder } = self.stopped().await;
+        let copy = tempfile::tempdir().unwrap();
+        copy_files(folder.path(), copy.path());
+        (Self::with(folder, clock).await, copy)
     }
 
     /// Opens a stream.
@@ -297,11 +335,17 @@ impl Stream {
     }
 }
 
+/// A namespace of this name, strict.
+pub(super) fn namespace_new(name: &str) -> NamespaceNew {
+    let prefix: Prefix = format!("{name}_live").parse().unwrap();
+    NamespaceNew { name: name.parse().unwrap(), prefix, freshness: Freshness::Strict, default_ttl: None }
+}
+
 /// The hello of a verifier of `acme`.
 pub(super) fn hello(session: u8, epoch: u64) -> Hello {
     Hello {
         protocol_oldest: 1,
-        protocol: 2,
+        protocol: PROTOCOL,
         session: SessionId::from_bytes([session; 16]),
         verifier: format!("edge-{session}").parse().unwrap(),
         epoch,
@@ -309,6 +353,23 @@ pub(super) fn hello(session: u8, epoch: u64) -> Hello {
         resume: None,
         set_hashes: Vec::new(),
         head: None,
+    }
+}
+
+/// What is left of a world whose authority has stopped.
+struct Stopped {
+    clock: Arc<Hands>,
+    folder: tempfile::TempDir,
+}
+
+fn files(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.filter(|path| path.is_file()).collect()
+}
+
+fn copy_files(from: &std::path::Path, to: &std::path::Path) {
+    for file in files(from) {
+        std::fs::copy(&file, to.join(file.file_name().unwrap())).unwrap();
     }
 }
 

@@ -18,6 +18,7 @@ pub(super) enum Entry {
     Advanced(Revision),
     LeaseSet(Lease),
     Void(Void),
+    Anew,
 }
 
 #[derive(Debug, Default)]
@@ -75,6 +76,13 @@ impl Replica for Book {
         inner.log.push(Entry::SnapshotEnd(at));
         (inner.watermark, inner.last) = (at, at);
         Visible::up_to(at)
+    }
+
+    fn anew(&self) {
+        let mut inner = self.0.borrow_mut();
+        assert!(inner.lease.is_none(), "what is of another history is still answered for");
+        inner.log.push(Entry::Anew);
+        (inner.building, inner.watermark, inner.last) = (false, Revision::ZERO, Revision::ZERO);
     }
 
     fn record_apply(&self, record: &Record) -> Result<Visible, Unappliable> {

@@ -48,7 +48,16 @@ fn welcome(resume: Option<u64>, at: u64) -> ToVerifier {
         resume: resume.map(revision),
         head: head(at),
         authority_time: UnixTime::ZERO,
+        foreign: false,
     })
+}
+
+/// The welcome of an authority that has nothing of what was seen before.
+fn foreign(at: u64) -> ToVerifier {
+    match welcome(None, at) {
+        ToVerifier::Welcome(welcome) => ToVerifier::Welcome(Welcome { foreign: true, ..welcome }),
+        other => other,
+    }
 }
 
 fn heartbeat(at: u64) -> ToVerifier {
@@ -114,11 +123,6 @@ impl Bench {
         let effects = self.input(Input::Connected);
         let [Effect::Send(ToAuthority::Hello(hello))] = effects.as_slice() else { panic!("{effects:?}") };
         hello.clone()
-    }
-
-    fn resumed(&mut self) {
-        let resume = self.hello().resume.unwrap().get();
-        self.hear(welcome(Some(resume), resume));
     }
 
     fn lease(&self) -> Option<u64> {
@@ -243,7 +247,8 @@ fn an_unknown_change_is_neither_skipped_nor_acknowledged() {
     bench.hello();
     reconnects(&bench.hear(welcome(None, 20)));
     // Until the authority has it in a form that is known here.
-    bench.resumed();
+    bench.hello();
+    bench.hear(welcome(Some(10), 20));
     let effects = bench.hear(record(10, 20, Vec::new()));
     assert_eq!(effects[0], ack(20));
     assert!(matches!(effects[1], Effect::Send(ToAuthority::Renew { .. })), "{effects:?}");
@@ -376,6 +381,71 @@ fn an_authority_that_went_back_is_not_followed() {
     assert_eq!(effects[..2], [Effect::Note(Note::Fault(fault)), Effect::Disconnect]);
     assert!(reconnects(&effects) >= Duration::from_secs(5));
     assert_eq!(bench.replica.voided(), Some(Void::Unappliable));
+}
+
+/// S19: another store, or one that has gone back. Lease and grace go first, then all of it is taken anew.
+#[test]
+fn another_store_is_taken_from_its_beginning() {
+    // By its word, or by its number alone.
+    for (welcome, at) in [(foreign(99), 99), (foreign(5), 5), (welcome(None, 5), 5)] {
+        let mut bench = Bench::live();
+        bench.hear(grant(1));
+        bench.hear(heartbeat(30));
+        bench.input(Input::Disconnected);
+        bench.hello();
+        let effects = bench.hear(welcome);
+        let note = Note::OtherStore { known: revision(30), head: revision(at) };
+        assert_eq!(effects[0], Effect::Note(note));
+        assert_eq!((bench.replica.voided(), bench.replica.lease()), (Some(Void::OtherStore), None));
+        assert_eq!(bench.replica.log().last(), Some(&book::Entry::Anew));
+        bench.hear(ToVerifier::SnapshotBegin { at: revision(4) });
+        let effects = bench.hear(ToVerifier::SnapshotEnd { at: revision(4) });
+        assert!(effects.contains(&ack(4)), "{effects:?}");
+        assert_eq!(bench.replica.watermark(), revision(4));
+    }
+}
+
+/// What was granted before counts no more, and is not granted by a late answer either.
+#[test]
+fn no_grant_of_before_survives_another_store() {
+    let mut bench = Bench::live();
+    bench.input(Input::Disconnected);
+    bench.hello();
+    bench.hear(foreign(99));
+    bench.hear(grant(1));
+    assert_eq!(bench.replica.lease(), None);
+}
+
+#[test]
+fn a_rollback_of_the_authority_drops_lease_and_grace_at_any_time() {
+    let refused = || Refused { why: Refusal::Rollback, message: "start it from a folder that knows 30".to_owned() };
+    for live in [true, false] {
+        let mut bench = Bench::live();
+        bench.hear(grant(1));
+        bench.hear(heartbeat(30));
+        if !live {
+            bench.input(Input::Disconnected);
+            bench.hello();
+        }
+        let effects = bench.hear(ToVerifier::Refused(refused()));
+        assert_eq!(effects[..2], [Effect::Note(Note::Refused(refused())), Effect::Disconnect]);
+        assert!(reconnects(&effects) >= Duration::from_secs(5));
+        assert_eq!((bench.replica.voided(), bench.replica.lease()), (Some(Void::Rollback), None));
+        // What is held is newer than what the authority has: it is shown again, and gone on from.
+        let hello = bench.hello();
+        assert_eq!((hello.resume, hello.head.map(|head| head.revision)), (Some(revision(30)), Some(revision(30))));
+    }
+}
+
+#[test]
+fn a_head_that_goes_back_on_a_stream_is_no_authority() {
+    let mut bench = Bench::live();
+    bench.hear(grant(1));
+    bench.hear(heartbeat(30));
+    let effects = bench.hear(heartbeat(29));
+    let fault = Fault::WentBack { known: revision(30), head: revision(29) };
+    assert_eq!(effects[..2], [Effect::Note(Note::Fault(fault)), Effect::Disconnect]);
+    assert_eq!(bench.replica.lease(), None);
 }
 
 #[test]

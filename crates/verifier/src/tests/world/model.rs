@@ -120,7 +120,13 @@ impl Authority {
                 self.streaming = true;
                 let (head, authority_time) = (self.head(), Self::time(now));
                 let resume = hello.resume;
-                self.down.push_back(ToVerifier::Welcome(Welcome { protocol: PROTOCOL, resume, head, authority_time }));
+                self.down.push_back(ToVerifier::Welcome(Welcome {
+                    protocol: PROTOCOL,
+                    resume,
+                    head,
+                    authority_time,
+                    foreign: false,
+                }));
                 match resume {
                     Some(resume) => {
                         let later = self.log.iter().filter(|(record, _)| record.revision > resume);
