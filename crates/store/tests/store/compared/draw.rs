@@ -19,6 +19,13 @@ use super::call::{Answer, Call, Key};
 #[derive(Debug, Clone)]
 pub(super) struct Roll(pub(super) [u8; 24]);
 
+impl Roll {
+    /// Whether it is of the same moment as the one before it.
+    pub(super) const fn joins(&self) -> bool {
+        self.0[self.0.len() - 1] % 3 == 1
+    }
+}
+
 /// A step of a history.
 #[derive(Debug, Clone)]
 pub(super) enum Step {

@@ -5,7 +5,12 @@ mod all;
 mod call;
 mod draw;
 
-use std::{collections::BTreeMap, io::Write as _, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    io::Write as _,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
 
 use jeton_store::{Committed, Memory, Sqlite, Store, StoreError, model::Caller};
 use jeton_types::StartId;
@@ -20,7 +25,7 @@ use self::{
     call::{Answer, Call},
     draw::{Roll, Seen, Step},
 };
-use crate::world::{Backend, World, issue_new, namespace_new, scopes};
+use crate::world::{Backend, Waiting, World, issue_new, namespace_new, scopes};
 
 const HISTORIES: u32 = 25;
 const STEPS_MAX: usize = 150;
@@ -36,6 +41,9 @@ struct Tally {
     refused: BTreeMap<String, usize>,
 }
 
+/// What a call is answered.
+type Outcome = Result<Answer, StoreError>;
+
 /// One backend's part of a history.
 struct Side<B: Backend> {
     world: World<B>,
@@ -49,27 +57,35 @@ impl<B: Backend> Side<B> {
         Self { world, log }
     }
 
-    async fn take(self, step: Step) -> (Self, Option<Result<Answer, StoreError>>) {
-        let Self { world, log } = self;
-        match step {
-            Step::Call(call) => {
-                let answer = call.ask(&world.store).await;
-                (Self { world, log }, Some(answer))
-            }
-            Step::Wait(span) => {
-                world.clock.advance(span);
-                (Self { world, log }, None)
-            }
-            Step::SetBack(span) => {
-                world.clock.set_back(span);
-                (Self { world, log }, None)
-            }
-            Step::Reopen(seed) => {
-                let world = world.reopened(&format!("process {seed}"));
-                let log = world.store.commit_log().subscribe();
-                (Self { world, log }, None)
+    /// Takes steps that are of one moment: each is asked for before any of them is waited for.
+    async fn take(mut self, steps: Vec<Step>) -> (Self, Vec<Outcome>) {
+        let mut asked: Vec<(Waiting<Outcome>, Poll<Outcome>)> = Vec::new();
+        for step in steps {
+            match step {
+                Step::Call(call) => {
+                    let store = self.world.store.clone();
+                    let mut answer: Waiting<Outcome> = Box::pin(async move { call.ask(&store).await });
+                    // From here on it is in the line, and its answer may be there.
+                    let first = answer.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+                    asked.push((answer, first));
+                }
+                Step::Wait(span) => self.world.clock.advance(span),
+                Step::SetBack(span) => self.world.clock.set_back(span),
+                Step::Reopen(seed) => {
+                    let world = self.world.reopened(&format!("process {seed}"));
+                    let log = world.store.commit_log().subscribe();
+                    self = Self { world, log };
+                }
             }
         }
+        let mut answers = Vec::new();
+        for (answer, first) in asked {
+            answers.push(match first {
+                Poll::Ready(answer) => answer,
+                Poll::Pending => answer.await,
+            });
+        }
+        (self, answers)
     }
 
     fn told(&mut self) -> Vec<Arc<Committed>> {
@@ -97,20 +113,22 @@ fn prelude() -> Vec<Step> {
 async fn play(rolls: &[Roll], tally: &mut Tally) -> Result<(), TestCaseError> {
     let (mut sqlite, mut memory) = (Side::<Sqlite>::new(), Side::<Memory>::new());
     let mut seen = Seen::default();
-    let prelude = prelude();
     let mut trace = Vec::new();
-    for number in 0..prelude.len() + rolls.len() {
+    let mut moments: Vec<&[Roll]> = vec![&[]];
+    moments.extend(rolls.chunk_by(|_, next| next.joins()));
+    for (number, rolls) in moments.into_iter().enumerate() {
         let now = sqlite.world.store.authority_time();
-        prop_assert_eq!(now, memory.world.store.authority_time(), "time before step {} of {:#?}", number, trace);
+        prop_assert_eq!(now, memory.world.store.authority_time(), "time before moment {} of {:#?}", number, trace);
         seen.now(now);
-        let step = prelude.get(number).cloned().unwrap_or_else(|| seen.step(&rolls[number - prelude.len()]));
-        trace.push(format!("{step:?}"));
+        let steps = if number == 0 { prelude() } else { together(&seen, rolls) };
+        trace.push(format!("{steps:?}"));
         let (one, two);
-        (sqlite, one) = sqlite.take(step.clone()).await;
-        (memory, two) = memory.take(step.clone()).await;
-        prop_assert_eq!(plain(&one), plain(&two), "step {} of {:#?}", number, trace);
-        prop_assert_eq!(sqlite.told(), memory.told(), "commits of step {} of {:#?}", number, trace);
-        if let (Step::Call(call), Some(answer)) = (&step, &one) {
+        (sqlite, one) = sqlite.take(steps.clone()).await;
+        (memory, two) = memory.take(steps.clone()).await;
+        prop_assert_eq!(plain(&one), plain(&two), "moment {} of {:#?}", number, trace);
+        prop_assert_eq!(sqlite.told(), memory.told(), "commits of moment {} of {:#?}", number, trace);
+        let calls = steps.iter().filter_map(|step| if let Step::Call(call) = step { Some(call) } else { None });
+        for (call, answer) in calls.zip(&one) {
             tally.calls += 1;
             match answer {
                 Ok(answer) => {
@@ -132,12 +150,25 @@ async fn play(rolls: &[Roll], tally: &mut Tally) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// An answer without the words of a store that cannot do it now, which are its own.
-fn plain(answer: &Option<Result<Answer, StoreError>>) -> Option<Result<Answer, StoreError>> {
-    match answer {
-        Some(Err(StoreError::Unavailable(_))) => Some(Err(StoreError::Unavailable(String::new()))),
-        other => other.clone(),
+/// What is done in one moment: mutations in the order of the line, or one step of another kind.
+fn together(seen: &Seen, rolls: &[Roll]) -> Vec<Step> {
+    let mut steps: Vec<Step> = rolls.iter().map(|roll| seen.step(roll)).collect();
+    // A preview opens its own view, whenever that is.
+    let in_line = |step: &Step| matches!(step, Step::Call(call) if !matches!(**call, Call::RevocationPreview(..)));
+    if steps.iter().all(in_line) {
+        return steps;
     }
+    steps.truncate(1);
+    steps
+}
+
+/// Answers without the words of a store that cannot do it now, which are its own.
+fn plain(answers: &[Outcome]) -> Vec<Outcome> {
+    let plain = |answer: &Outcome| match answer {
+        Err(StoreError::Unavailable(_)) => Err(StoreError::Unavailable(String::new())),
+        other => other.clone(),
+    };
+    answers.iter().map(plain).collect()
 }
 
 /// The name of an error, with what was not found.
