@@ -5,7 +5,10 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use jeton_feed::record::{Head, Record};
+use jeton_feed::{
+    record::{Head, Record},
+    rollback::HeadKnown,
+};
 use jeton_lifecycle::audit;
 use jeton_store::{
     Health, Store,
@@ -14,7 +17,7 @@ use jeton_store::{
         SessionRow, SnapshotItem, TokenRow,
     },
 };
-use jeton_types::{CredentialId, Label, Labels, NamespaceName, Revision, RevocationId, UnixTime};
+use jeton_types::{CredentialId, Label, Labels, NamespaceName, Revision, RevocationId, StartId, UnixTime};
 
 /// What every method that reads has said.
 #[derive(Debug, PartialEq)]
@@ -22,6 +25,7 @@ pub(super) struct All {
     time: UnixTime,
     health: Health,
     head: Head,
+    heads: Vec<HeadKnown>,
     log: (Head, Option<Vec<Arc<Record>>>),
     namespaces: Vec<NamespaceRow>,
     filtered: Vec<Vec<CredentialId>>,
@@ -78,10 +82,17 @@ impl All {
         for row in &sessions {
             assert_eq!(store.session(row.session).await.as_ref(), Ok(&Some(row.clone())));
         }
+        let records = records(store, page).await;
+        let mut heads = Vec::new();
+        for record in &records {
+            heads.push(store.head_known(record.start, record.revision).await.unwrap());
+        }
+        heads.push(store.head_known(StartId::from_bytes([255; 16]), Revision::ZERO).await.unwrap());
         Self {
             time: store.authority_time(),
             health: store.health().borrow().clone(),
             head: store.head().await.unwrap(),
+            heads,
             log: (store.commit_log().head(), store.commit_log().after(Revision::ZERO, usize::MAX)),
             namespaces,
             filtered,
@@ -94,7 +105,7 @@ impl All {
             policies: store.policies().await.unwrap(),
             floors: store.floors().await.unwrap(),
             last_records: store.last_records().await.unwrap(),
-            records: records(store, page).await,
+            records,
             audit: audit_in(store, None, page).await,
             audit_of,
             audit_head: store.audit_head().await.unwrap(),
