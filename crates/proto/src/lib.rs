@@ -4,6 +4,7 @@
 //! every form and limit of `jeton-types`, and a change that this code does not know has become
 //! [`Change::Unknown`](jeton_feed::record::Change::Unknown), never nothing. No meaning is decided here.
 
+pub mod codec;
 pub mod convert;
 mod record;
 

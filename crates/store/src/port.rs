@@ -31,6 +31,9 @@ pub enum Health {
     Stopped(String),
 }
 
+/// Rows of sessions that are removed at once, at most.
+pub const SESSIONS_PRUNED_MAX: usize = 1_000;
+
 /// What every store does.
 ///
 /// **Mutations** are durable when they return, all or nothing, and already in the [`CommitLog`]. A future that is
@@ -141,6 +144,10 @@ pub trait Store: Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
     /// Takes a session that was silent for too long out of the registry of the living; that it was there stays known.
     fn session_forget(&self, session: SessionId) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Removes rows of sessions that ended before this moment and that no receipt still needs: none that is not complete was
+    /// committed before they ended. At most [`SESSIONS_PRUNED_MAX`] at once, the oldest first; says how many.
+    fn sessions_prune(&self, before: UnixTime) -> impl Future<Output = Result<usize, StoreError>> + Send;
 
     /// A namespace.
     fn namespace(&self, name: NamespaceName) -> impl Future<Output = Result<Option<NamespaceRow>, StoreError>> + Send;

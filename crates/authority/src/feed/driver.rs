@@ -10,13 +10,13 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 use futures_util::FutureExt as _;
 use jeton_api::event::AlarmEvent;
 use jeton_feed::{authority::Input, numbers::POLL_EVERY};
-use jeton_store::{Store, StoreError, model::SessionEndKind};
+use jeton_store::{SESSIONS_PRUNED_MAX, Store, StoreError, model::SessionEndKind};
 use jeton_types::{SessionId, StartId};
 use tokio::{
     sync::mpsc,
     time::{MissedTickBehavior, interval, sleep},
 };
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::{
     floor::{Release, Work},
@@ -28,6 +28,11 @@ use crate::event::Event;
 
 /// Ticks between two measurements of the fleet.
 const MEASURE_EVERY: u32 = 4;
+/// Ticks between two looks for rows of sessions that can go: ten minutes.
+const PRUNE_EVERY: u32 = 2_400;
+/// How long the row of a session that ended is kept: far longer than any stream or lease of it could last. A hello of it that
+/// comes later still opens it anew, with a snapshot and without any lease.
+const ENDED_KEPT_FOR: Duration = Duration::from_secs(24 * 3_600);
 /// How long to wait before the store is asked again.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 
@@ -66,11 +71,26 @@ async fn follow(shared: Arc<Shared>) {
             _ = ticks.tick() => {
                 shared.step(Input::Tick);
                 clock_watch(&shared, &mut stepped);
+                if count.is_multiple_of(PRUNE_EVERY) {
+                    shared.spawn(prune(Arc::clone(&shared)));
+                }
                 if count.is_multiple_of(MEASURE_EVERY) {
                     shared.measure();
                 }
                 count = count.wrapping_add(1);
             }
+        }
+    }
+}
+
+/// Removes the rows of sessions that ended long ago.
+async fn prune(shared: Arc<Shared>) {
+    let before = shared.parts.time.now().minus(ENDED_KEPT_FOR);
+    loop {
+        match shared.parts.store.sessions_prune(before).await {
+            Ok(count) if count == SESSIONS_PRUNED_MAX => {}
+            Ok(_) => return,
+            Err(error) => return debug!(%error, "rows of ended sessions were not removed"),
         }
     }
 }

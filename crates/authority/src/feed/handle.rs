@@ -24,7 +24,7 @@ use jeton_store::{
 use jeton_types::{Entropy, RevocationId, StartId};
 use tokio::sync::{oneshot, watch};
 
-use super::{driver, floor::Floor, signing::Signing};
+use super::{driver, floor::Floor, sender::Snapshots, signing::Signing};
 use crate::{
     event::{Event, Events},
     fence::{Fence, RolledBack},
@@ -65,6 +65,7 @@ pub(super) struct Shared {
     pub(super) parts: HubParts,
     floor: Mutex<Floor>,
     pub(super) signing: Signing,
+    pub(super) snapshots: Snapshots,
     waiting: Mutex<Waiting>,
     streams_numbered: AtomicU64,
     closing: watch::Sender<bool>,
@@ -94,6 +95,7 @@ impl HubHandle {
             floor: Mutex::new(floor),
             parts,
             signing: Signing::default(),
+            snapshots: Snapshots::default(),
             waiting: Mutex::default(),
             streams_numbered: AtomicU64::new(0),
             closing: watch::Sender::new(false),

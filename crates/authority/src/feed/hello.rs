@@ -6,7 +6,7 @@ use jeton_api::event::SessionEvent;
 use jeton_feed::{
     authority::SessionFacts,
     message::{Hello, Refusal, Refused},
-    numbers::{PROTOCOL, PROTOCOL_FED_OLDEST},
+    numbers::{FORGET_AFTER, PROTOCOL, PROTOCOL_FED_OLDEST},
     rollback::Judgement,
 };
 use jeton_lifecycle::{access, access::Action, role, token};
@@ -22,6 +22,12 @@ use crate::{
     event::Event,
     fence::{RolledBack, head_judge},
 };
+
+/// Sessions of one credential under one name that have not ended, at most. Each blocks receipts until it is counted out, and
+/// is kept in memory; a process that is killed and started over and over leaves one each time.
+const SESSIONS_OF_NAME_MAX: usize = 1_000;
+/// Sessions of one credential that have not ended, at most. One credential may serve a whole fleet.
+const SESSIONS_OF_CREDENTIAL_MAX: usize = 10_000;
 
 /// A hello that is good.
 pub(super) struct Admitted {
@@ -142,6 +148,18 @@ async fn witness(shared: &Arc<Shared>, hello: &Hello) -> Result<Option<Judgement
 
 async fn register(shared: &Shared, token: &TokenRow, hello: &Hello) -> Result<SessionFacts, Rejected> {
     let parts = &shared.parts;
+    let there = shared.floor().look(|hub, _, _| hub.sessions_of(token.credential, &hello.verifier));
+    if there.name >= SESSIONS_OF_NAME_MAX || there.credential >= SESSIONS_OF_CREDENTIAL_MAX {
+        let message = format!(
+            "{} sessions of this credential have not ended, {} of them of verifier {}, and no more are opened: each was killed \
+             without a goodbye, and is forgotten after {} minutes of silence; find out what restarts it",
+            there.credential,
+            there.name,
+            hello.verifier,
+            FORGET_AFTER.as_secs().div_ceil(60)
+        );
+        return Err(refused(Refusal::TooMany, message));
+    }
     let row = SessionRow {
         session: hello.session,
         verifier: hello.verifier.clone(),

@@ -8,8 +8,9 @@ use std::{
     ops::ControlFlow,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use jeton_feed::{
@@ -31,6 +32,10 @@ use super::{handle::Shared, outgoing::Outgoing, stream::End};
 const BATCH: usize = 256;
 /// Pieces of a snapshot that wait between the store and the stream.
 const PIECES_MAX: usize = 2;
+/// While others wait, a snapshot may take this long,
+const SNAPSHOT_PATIENCE: Duration = Duration::from_secs(30);
+/// and this much longer for each piece: some hundred rows a second are no more than what any link has.
+const SNAPSHOT_PACE: Duration = Duration::from_secs(1);
 /// Records whose acknowledgement is measured, at most.
 const UNACKED_MAX: usize = 4_096;
 
@@ -177,13 +182,20 @@ impl Sender<'_> {
             // It may wait long for its turn, and a verifier that hears nothing gives the stream up and loses its place.
             let mut heartbeats = interval_at(Instant::now() + HEARTBEAT_EVERY, HEARTBEAT_EVERY);
             heartbeats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            let mut place = Some(shared.snapshots.wait());
+            let mut pace = Pace::default();
             loop {
                 let message = tokio::select! {
                     biased;
                     piece = waiting.recv() => match piece {
                         None => break,
-                        Some(SnapshotItem::Begin { at }) => ToVerifier::SnapshotBegin { at },
+                        Some(SnapshotItem::Begin { at }) => {
+                            place = None;
+                            pace = Pace::default();
+                            ToVerifier::SnapshotBegin { at }
+                        }
                         Some(SnapshotItem::Rows { namespace, policy, rows }) => {
+                            pace.pieces += 1;
                             ToVerifier::SnapshotRows { namespace, policy, rows }
                         }
                     },
@@ -194,7 +206,10 @@ impl Sender<'_> {
                         head: shared.head(),
                     },
                 };
-                if let Err(end) = self.send(message).await {
+                let sent = self.send(message).await;
+                // Two are read at a time: whoever takes a piece now and then must not keep the others waiting for ever.
+                let too_slow = place.is_none() && pace.is_too_slow(shared.snapshots.waiting());
+                if let Err(end) = if too_slow { Err(End::Slow) } else { sent } {
                     waiting.close();
                     return Err(end);
                 }
@@ -241,6 +256,49 @@ impl Sender<'_> {
     }
 }
 
+/// Snapshots that wait for their turn.
+#[derive(Debug, Default)]
+pub(super) struct Snapshots(AtomicUsize);
+
+/// One of them, until dropped.
+struct Place<'a>(&'a AtomicUsize);
+
+impl Snapshots {
+    fn wait(&self) -> Place<'_> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Place(&self.0)
+    }
+
+    fn waiting(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// How fast a snapshot is taken.
+#[derive(Debug)]
+struct Pace {
+    began: Instant,
+    pieces: u32,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { began: Instant::now(), pieces: 0 }
+    }
+}
+
+impl Pace {
+    fn is_too_slow(&self, waiting: usize) -> bool {
+        waiting > 0 && self.began.elapsed() > SNAPSHOT_PATIENCE + SNAPSHOT_PACE * self.pieces
+    }
+}
+
 /// How far a stream has been sent: what a verifier can have made visible by it.
 #[derive(Debug, Default)]
 pub(super) struct Covered(AtomicU64);
@@ -274,5 +332,26 @@ impl Unacked {
         let mut unacked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let count = unacked.partition_point(|(sent, _)| *sent <= revision);
         unacked.drain(..count).map(|(_, committed_at)| committed_at).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_snapshot_gives_way_once_others_wait() {
+        let snapshots = Snapshots::default();
+        let mut pace = Pace::default();
+        tokio::time::advance(SNAPSHOT_PATIENCE + Duration::from_secs(5)).await;
+        assert!(!pace.is_too_slow(snapshots.waiting()), "nobody waits");
+        let place = snapshots.wait();
+        assert!(pace.is_too_slow(snapshots.waiting()));
+        pace.pieces = 6;
+        assert!(!pace.is_too_slow(snapshots.waiting()), "it is fast enough");
+        tokio::time::advance(Duration::from_secs(2)).await;
+        assert!(pace.is_too_slow(snapshots.waiting()));
+        drop(place);
+        assert!(!pace.is_too_slow(snapshots.waiting()));
     }
 }

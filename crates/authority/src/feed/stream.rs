@@ -47,6 +47,8 @@ pub(super) enum End {
     Cut,
     /// It took nothing for too long.
     Stalled,
+    /// It took its snapshot too slowly while others waited for theirs.
+    Slow,
     /// No hello came.
     Silent,
     /// It broke a rule of form.
@@ -65,7 +67,7 @@ impl End {
         match self {
             Self::Closed => None,
             Self::Cut => Some(Status::aborted(self.to_string())),
-            Self::Stalled | Self::Silent => Some(Status::deadline_exceeded(self.to_string())),
+            Self::Stalled | Self::Slow | Self::Silent => Some(Status::deadline_exceeded(self.to_string())),
             Self::Bad(_) | Self::Twice => Some(Status::invalid_argument(self.to_string())),
             Self::Unavailable | Self::Closing => Some(Status::unavailable(self.to_string())),
         }
@@ -78,6 +80,7 @@ impl fmt::Display for End {
             Self::Closed => f.write_str("closed"),
             Self::Cut => f.write_str("cut: a newer stream took its place, or its token ended"),
             Self::Stalled => f.write_str("cut: nothing was taken from it for too long"),
+            Self::Slow => f.write_str("cut: it took its snapshot too slowly while others waited for theirs"),
             Self::Silent => f.write_str("no hello came in time"),
             Self::Bad(bad) => bad.fmt(f),
             Self::Twice => f.write_str("a stream has one hello"),

@@ -7,13 +7,19 @@
 
 use std::time::Duration;
 
+use http::uri::PathAndQuery;
 use jeton_feed::message::{ToAuthority, ToVerifier};
-use jeton_proto::{BadMessage, MESSAGE_BYTES_MAX, wire, wire::feed_client::FeedClient};
+use jeton_proto::{
+    BadMessage, MESSAGE_BYTES_MAX,
+    codec::{SESSION_PATH, SessionCodec},
+    wire,
+};
 use jeton_types::Secret;
 use tokio::{sync::mpsc, task::AbortHandle};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{
-    Request, Status,
+    Request, Status, Streaming,
+    client::Grpc,
     metadata::{Ascii, MetadataValue},
     transport::{Channel, Endpoint},
 };
@@ -141,16 +147,21 @@ where
     }
     let mut request = Request::new(ReceiverStream::new(queue));
     request.metadata_mut().insert("authorization", authorization);
-    let mut client = FeedClient::new(channel)
-        .max_decoding_message_size(MESSAGE_BYTES_MAX)
-        .max_encoding_message_size(MESSAGE_BYTES_MAX);
-    let mut inbound = match client.session(request).await {
+    // By hand and not by the generated client: its codec cannot tell what is unreadable from what did not arrive.
+    let mut client =
+        Grpc::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX).max_encoding_message_size(MESSAGE_BYTES_MAX);
+    if let Err(error) = client.ready().await {
+        return Down::Broken(deepest(&error));
+    }
+    let path = PathAndQuery::from_static(SESSION_PATH);
+    let mut inbound: Streaming<_> = match client.streaming(request, path, SessionCodec).await {
         Ok(answer) => answer.into_inner(),
         Err(status) => return refused(&status),
     };
     loop {
         let message = match inbound.message().await {
-            Ok(Some(message)) => message,
+            Ok(Some(Ok(message))) => message,
+            Ok(Some(Err(bad))) => return Down::Unreadable(bad),
             Ok(None) => return Down::Closed,
             Err(status) => return refused(&status),
         };
@@ -199,4 +210,36 @@ fn deepest(error: &dyn std::error::Error) -> String {
         cause = deeper;
     }
     cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::Full;
+    use tonic::codec::Codec as _;
+
+    use super::*;
+
+    async fn read(frames: &[&[u8]]) -> Vec<String> {
+        let mut body = Vec::new();
+        for frame in frames {
+            body.push(0);
+            body.extend(u32::try_from(frame.len()).unwrap().to_be_bytes());
+            body.extend(*frame);
+        }
+        let body = Full::new(bytes::Bytes::from(body));
+        let mut stream = Streaming::new_response(SessionCodec.decoder(), body, http::StatusCode::OK, None, None);
+        let mut read = Vec::new();
+        // What comes after the last frame is the missing trailer.
+        while let Ok(Some(message)) = stream.message().await {
+            read.push(message.map_or_else(|bad| bad.to_string(), |message| format!("{:?}", message.message.is_some())));
+        }
+        read
+    }
+
+    #[tokio::test]
+    async fn what_is_no_protobuf_is_told_and_not_taken_for_a_broken_stream() {
+        // Field 10, `Ended`, empty; then a length that runs past the end.
+        let read = read(&[&[0x52, 0x00], &[0x52, 0x7f, 0x01], &[0x52, 0x00]]).await;
+        assert_eq!(read, ["true", "bad message: bytes: they are no message of this protocol", "true"]);
+    }
 }

@@ -25,7 +25,10 @@ mod view;
 
 use std::collections::BTreeMap;
 
-use jeton_types::{BootTime, NamespaceName, Now, Revision, RevocationId, SessionId, StartId, TokenId, UnixTime};
+use jeton_types::{
+    BootTime, CredentialId, NamespaceName, Now, Revision, RevocationId, SessionId, StartId, TokenId, UnixTime,
+    VerifierName,
+};
 
 pub use self::{
     fact::{Committed, Effect, HubSetup, Input, Pending, PolicyFact, SessionFacts, StreamId},
@@ -39,6 +42,15 @@ use self::{
     session::{Session, Stream},
 };
 use crate::{numbers::JUMP_MAX, record::Head};
+
+/// See [`Hub::sessions_of`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SessionsOf {
+    /// Of the credential.
+    pub credential: usize,
+    /// Of the credential, under the name.
+    pub name: usize,
+}
 
 /// The one place that knows every session of a store.
 #[derive(Debug, Clone)]
@@ -201,6 +213,16 @@ impl Hub {
     #[must_use]
     pub fn session_known(&self, session: SessionId) -> Option<&SessionFacts> {
         self.sessions.get(&session).map(|session| &*session.facts)
+    }
+
+    /// How many sessions that have not ended came with this credential, and how many of them under this name.
+    #[must_use]
+    pub fn sessions_of(&self, credential: CredentialId, verifier: &VerifierName) -> SessionsOf {
+        let of = self.sessions.values().filter(|session| session.facts.credential == credential);
+        of.fold(SessionsOf::default(), |count, session| SessionsOf {
+            credential: count.credential + 1,
+            name: count.name + usize::from(session.facts.verifier == *verifier),
+        })
     }
 
     /// Where the log stands, as far as it was fed.

@@ -17,7 +17,7 @@ use super::{
     state::{Draft, State},
 };
 use crate::{
-    CommitLog, Health, Store, StoreError,
+    CommitLog, Health, SESSIONS_PRUNED_MAX, Store, StoreError,
     idempotency::Claim,
     model::{
         Burn, Caller, CredentialDelete, CredentialFilter, CredentialPatch, CredentialRef, CredentialRow,
@@ -149,6 +149,10 @@ impl Store for Memory {
             session_end(&mut draft.state, session, SessionEndKind::Forgotten, now)
         };
         self.write(forget).await
+    }
+
+    async fn sessions_prune(&self, before: UnixTime) -> Result<usize, StoreError> {
+        self.write(move |draft| Ok(sessions_prune(&mut draft.state, before))).await
     }
 
     async fn namespace(&self, name: NamespaceName) -> Result<Option<NamespaceRow>, StoreError> {
@@ -291,6 +295,20 @@ fn session_end(state: &mut State, session: SessionId, kind: SessionEndKind, at: 
     let row = state.sessions.get_mut(&session).ok_or(StoreError::NotFound("session"))?;
     row.ended = row.ended.or(Some((kind, at)));
     Ok(())
+}
+
+fn sessions_prune(state: &mut State, before: UnixTime) -> usize {
+    let is_needed = |at: UnixTime| {
+        state.revocations.values().any(|revocation| revocation.receipt.is_none() && revocation.committed_at <= at)
+    };
+    let ended = state.sessions.values().filter_map(|row| row.ended.map(|(_, at)| (at, row.session)));
+    let mut old: Vec<_> = ended.filter(|(at, _)| *at < before && !is_needed(*at)).collect();
+    old.sort_unstable();
+    old.truncate(SESSIONS_PRUNED_MAX);
+    for (_, session) in &old {
+        state.sessions.remove(session);
+    }
+    old.len()
 }
 
 fn marks(marks: &std::collections::BTreeMap<NamespaceName, Revision>) -> Vec<(NamespaceName, Revision)> {

@@ -321,6 +321,10 @@ impl Store for Sqlite {
         self.write(move |tx| session::end(tx, session, SessionEndKind::Forgotten, tx.now())).await
     }
 
+    async fn sessions_prune(&self, before: UnixTime) -> Result<usize, StoreError> {
+        self.write(move |tx| session::prune(tx, before)).await
+    }
+
     async fn namespace(&self, name: NamespaceName) -> Result<Option<NamespaceRow>, StoreError> {
         self.read(move |conn| namespace::find(conn, &name)).await
     }

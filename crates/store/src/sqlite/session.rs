@@ -8,7 +8,7 @@ use super::{
     tx::Tx,
 };
 use crate::{
-    StoreError,
+    SESSIONS_PRUNED_MAX, StoreError,
     model::{SessionEndKind, SessionRow},
 };
 
@@ -34,6 +34,11 @@ pub(super) fn end(tx: &Tx<'_>, id: SessionId, kind: SessionEndKind, at: UnixTime
         return Err(StoreError::NotFound("session"));
     }
     Ok(())
+}
+
+pub(super) fn prune(tx: &Tx<'_>, before: UnixTime) -> Result<usize, StoreError> {
+    let most = i64::try_from(SESSIONS_PRUNED_MAX).unwrap_or(i64::MAX);
+    Ok(row::run(tx.conn, sql!("session/prune"), params![time_value(before), most])?)
 }
 
 pub(super) fn find(conn: &Connection, id: SessionId) -> Result<Option<SessionRow>, StoreError> {

@@ -1,6 +1,8 @@
+use std::time::Duration;
+
 use jeton_store::{
     StoreError,
-    model::{SessionEndKind, SessionRow},
+    model::{Selector, SessionEndKind, SessionRow, StoredReceipt},
 };
 use jeton_types::{CredentialId, Revision, SessionId, UnixTime};
 
@@ -8,6 +10,7 @@ use crate::world::{Backend, World};
 
 conformance! {
     the_registry_outlives_the_process,
+    old_rows_go_when_no_receipt_needs_them,
 }
 
 fn session(id: u8) -> SessionRow {
@@ -51,4 +54,33 @@ async fn the_registry_outlives_the_process<B: Backend>() {
     assert_eq!((&sessions[0], &sessions[2]), (&goodbye, &session(3)));
     assert_eq!(sessions[1].ended.unwrap().0, SessionEndKind::Forgotten);
     assert_eq!(store.session(missing).await, Ok(None));
+}
+
+async fn old_rows_go_when_no_receipt_needs_them<B: Backend>() {
+    let world = World::<B>::with_acme().await;
+    let store = &world.store;
+    world.issue("acme/billing").await;
+    let committed = world.revoke(Selector::credential("acme/billing".parse().unwrap())).await.unwrap().revocation;
+    let at = |seconds: u64| committed.committed_at.plus(Duration::from_secs(seconds));
+    // One ended before the revocation, one after it, one later still, and one lives.
+    let ends = [(1, UnixTime::from_micros(20)), (2, at(5)), (3, at(90))];
+    for (id, ended) in ends {
+        store.session_open(session(id)).await.unwrap();
+        store.session_end(session(id).session, SessionEndKind::Goodbye, ended).await.unwrap();
+    }
+    store.session_open(session(4)).await.unwrap();
+    let left = async || -> Vec<u8> {
+        let rows = store.sessions().await.unwrap();
+        rows.iter().map(|row| row.session.as_bytes()[0]).collect()
+    };
+    assert_eq!(store.sessions_prune(UnixTime::from_micros(20)).await, Ok(0), "not before that moment");
+    assert_eq!(store.sessions_prune(at(60)).await, Ok(1));
+    assert_eq!(left().await, [2, 3, 4], "its end is evidence of a receipt that is not complete");
+    let receipt = StoredReceipt { completed_at: at(6), evidence: "[]".to_owned(), jws: "x".to_owned() };
+    store.receipt_store(committed.id, receipt).await.unwrap();
+    assert_eq!(store.sessions_prune(at(60)).await, Ok(1));
+    assert_eq!(store.sessions_prune(at(60)).await, Ok(0));
+    assert_eq!(left().await, [3, 4]);
+    // Whoever comes back after that is a session like any other.
+    assert_eq!(store.session_open(session(2)).await, Ok(session(2)));
 }

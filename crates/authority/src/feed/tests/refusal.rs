@@ -1,11 +1,13 @@
 //! Hellos and streams that are turned away. None of them changes anything.
 
+use futures_util::future::join_all;
 use jeton_feed::{
     authority::EvidenceKind,
     message::{Hello, Refusal, ToAuthority, ToVerifier},
     numbers::{PROTOCOL, PROTOCOL_FED_OLDEST},
 };
-use jeton_types::{Freshness, NamespaceName, Prefix, Revision, token::mint};
+use jeton_store::{Store, model::SessionRow};
+use jeton_types::{Clock, Freshness, NamespaceName, Prefix, Revision, SessionId, token::mint};
 use tonic::Code;
 
 use super::world::{World, hello};
@@ -43,6 +45,9 @@ async fn refused_by_reason() {
             Some(ToVerifier::Refused(refused)) => {
                 assert_eq!(refused.why, why, "{}", refused.message);
                 assert!(!refused.message.is_empty());
+                let versions =
+                    format!("this authority speaks protocols {PROTOCOL_FED_OLDEST} to {PROTOCOL}, the verifier ");
+                assert_eq!(refused.message.starts_with(&versions), why == Refusal::Protocol, "{}", refused.message);
             }
             other => panic!("{other:?} instead of {why:?}"),
         }
@@ -90,4 +95,36 @@ async fn an_acknowledgement_of_what_was_not_sent_breaks_the_stream_and_counts_fo
     let (mut stream, _) = world.greet(&token, hello(1, 2)).await;
     stream.send(ToAuthority::Ack { revision: Revision::new(Revision::LIMIT - 1).unwrap() }).await;
     assert_eq!(stream.ended().await.map(|status| status.code()), Some(Code::InvalidArgument));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_name_has_so_many_sessions_and_no_more() {
+    let world = World::new().await;
+    let issued = world.issue("jeton", "edge", "verifier@acme").await;
+    let row = |number: u16| {
+        let mut session = [9; 16];
+        session[..2].copy_from_slice(&number.to_be_bytes());
+        SessionRow {
+            session: SessionId::from_bytes(session),
+            verifier: "edge-2".parse().unwrap(),
+            credential: issued.credential.id,
+            namespaces: names(&["acme"]),
+            opened: issued.revision,
+            opened_at: world.clock.now().real,
+            ended: None,
+        }
+    };
+    let opened = join_all((0..1_000).map(|number| world.store.session_open(row(number)))).await;
+    assert!(opened.iter().all(Result::is_ok));
+    let known = row(0).session;
+    let world = world.restarted().await;
+    let mut stream = world.dial(&issued.secret).await.unwrap();
+    stream.send(ToAuthority::Hello(hello(2, 1))).await;
+    let Some(ToVerifier::Refused(refused)) = stream.try_next().await.unwrap() else { panic!("it is not refused") };
+    assert_eq!(refused.why, Refusal::TooMany);
+    assert!(refused.message.contains("1000 of them of verifier edge-2"), "{}", refused.message);
+    // Those that are there are not turned away, nor is another name.
+    let known = Hello { session: known, ..hello(2, 1) };
+    let (_stream, _) = world.greet(&issued.secret, known).await;
+    let (_other, _) = world.greet(&issued.secret, hello(3, 1)).await;
 }

@@ -405,6 +405,19 @@ fn another_store_is_taken_from_its_beginning() {
     }
 }
 
+/// An authority before protocol 3 judges no head, so that one which has gone back may be an old state of the same store.
+#[test]
+fn an_older_authority_that_went_back_is_not_taken_for_another() {
+    let mut bench = Bench::live();
+    bench.input(Input::Disconnected);
+    bench.hello();
+    let ToVerifier::Welcome(older) = welcome(None, 9) else { panic!("no welcome") };
+    let effects = bench.hear(ToVerifier::Welcome(Welcome { protocol: PROTOCOL_OF_HEADS - 1, ..older }));
+    let fault = Fault::WentBack { known: revision(10), head: revision(9) };
+    assert_eq!(effects[..2], [Effect::Note(Note::Fault(fault)), Effect::Disconnect]);
+    assert_eq!(bench.replica.watermark(), revision(10));
+}
+
 /// What was granted before counts no more, and is not granted by a late answer either.
 #[test]
 fn no_grant_of_before_survives_another_store() {
