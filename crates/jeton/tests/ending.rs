@@ -80,3 +80,41 @@ async fn each_way_to_end_authority_has_its_receipt() {
     }
     assert_eq!(authority.stop().code, 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_changes_under_a_living_sidecar() {
+    let (jeton, web) = (Jeton::new(env!("CARGO_BIN_EXE_jeton")), Web::default());
+    let authority = jeton.serve("data");
+    let root = |args: &[&str]| jeton.as_root(&authority, args);
+    let _ = root(&["namespace", "create", "acme", "--prefix", "acme_live", "--freshness", "grace=30s"]).expect(0);
+    let token = root(&["issue", "acme/billing"]).expect(0).out.trim().to_owned();
+    let sidecar = jeton.sidecar(&authority, "edge-1", "acme", &web).await;
+
+    let update = |to: &'static str| ["namespace", "update", "acme", "--freshness", to, "--wait"];
+    let tighter = root(&update("strict")).expect(0).out;
+    assert!(tighter.starts_with("shortened the grace of acme at revision "), "{tighter}");
+    assert!(tighter.contains("every verification that starts later knows it, anywhere"), "{tighter}");
+    let again = root(&update("strict")).expect(0).out;
+    assert!(again.starts_with("namespace    acme\n") && again.contains("freshness    strict\n"), "{again}");
+    let ttl = root(&["namespace", "update", "acme", "--default-ttl", "90d", "--json"]).expect(0).json();
+    assert_eq!((&ttl["namespace"]["default_ttl"], &ttl["revocation"]), (&"90d".into(), &serde_json::Value::Null));
+    let looser = root(&update("grace=1h")).expect(0).out;
+    assert!(looser.starts_with("namespace    acme\n"), "a longer grace takes nothing away: {looser}");
+    let _ = root(&["namespace", "update", "acme"]).expect(2);
+    let _ = root(&["namespace", "update", "jeton", "--freshness", "grace=1m"]).expect(1);
+    // It is what the sidecar goes by once it is alone.
+    let caught_up = root(&["issue", "acme/later"]).expect(0).out.trim().to_owned();
+    assert_eq!(web.auth(sidecar.http, &caught_up).await, 200);
+    authority.kill();
+    let started = std::time::Instant::now();
+    loop {
+        let verdict = web.post(sidecar.http, "/v1/verify", None, &serde_json::json!({ "token": token })).await;
+        let verdict = verdict.expect("the sidecar answers").json();
+        assert_eq!(verdict["valid"], true, "{verdict}");
+        if verdict["source"] == "grace" {
+            break;
+        }
+        assert!(started.elapsed() < std::time::Duration::from_secs(60), "{verdict}");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+}

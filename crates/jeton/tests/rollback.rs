@@ -154,6 +154,13 @@ async fn an_old_copy_put_back_fences_itself() {
     let command = world.jeton.as_root(&authority, &["issue", "acme/later"]).expect(3);
     assert!(command.err.contains("rollback"), "{}", command.err);
 
+    // Whoever watches it still sees it; nobody is told anything else.
+    let root = authority.root_token();
+    let metrics = world.web.get(authority.http, "/metrics", Some(&root)).await.unwrap();
+    assert!(String::from_utf8_lossy(&metrics.body).contains("\njeton_rollback 1\n"));
+    let listed = world.web.get(authority.http, "/v1/namespaces", Some(&root)).await.unwrap();
+    assert_eq!((listed.status, &listed.json()["code"]), (503, &json!("rollback")));
+
     // The finding outlives the process: not one grant before the first hello of the next.
     assert_eq!(authority.stop().code, 0);
     let authority = world.serve_again(ports);

@@ -3,4 +3,5 @@
 mod bench;
 mod grants;
 mod receipts;
+mod rollback;
 mod streams;
