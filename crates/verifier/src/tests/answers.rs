@@ -161,6 +161,8 @@ fn a_void_between_look_and_release_lets_nothing_out() {
         (Void::Ended, "stale session_ended"),
         (Void::Jump, "stale clock_jump"),
         (Void::Unappliable, "stale unappliable"),
+        (Void::Rollback, "stale rollback"),
+        (Void::OtherStore, "stale other_store"),
         (Void::Goodbye, "stale leaving"),
     ] {
         let replica = leased(30, vec![known().entry()]);
@@ -282,6 +284,39 @@ fn records_follow_or_change_nothing() {
     let both = vec![Change::Token(other.entry()), other.end()];
     assert_eq!(replica.record_apply(&record(20, 41, both)), Ok(Visible::up_to(revision(41))));
     check(&replica, &other, START, "revoked replica");
+}
+
+/// S19: the authority is of another history. Nothing is answered of what is held but what has ended, and then all is taken
+/// from a snapshot that may be older.
+#[test]
+fn what_is_of_another_history_is_replaced_by_an_older_snapshot() {
+    let (kept, gone) = (Held::new("acme_live", 5, 8), Held::new("acme_live", 8, 9));
+    let replica = leased(30, vec![known().entry(), kept.entry(), gone.entry()]);
+    let _ = replica.record_apply(&record(10, 20, vec![known().end()])).unwrap();
+    // Looked at before, released after.
+    let early = replica.look(&kept.text, START).unwrap().compute(&Required::default());
+    let generation = replica.lease_generation();
+    replica.lease_void(Void::OtherStore);
+    replica.anew();
+    assert_eq!(words(&early.release(START, &replica)), "stale other_store");
+    assert_eq!(replica.watermark(), revision(0));
+    check(&replica, &kept, START, "stale other_store");
+    check(&replica, &gone, START, "stale other_store");
+    check(&replica, &known(), START, "revoked replica");
+    assert!(!replica.lease_set(lease(8, START), generation), "what was granted before counts no more");
+
+    replica.snapshot_begin();
+    replica.snapshot_rows(&acme(), &policy(0), vec![known().entry(), kept.entry()]);
+    assert_eq!(replica.snapshot_end(revision(9)), Visible::up_to(revision(9)));
+    assert!(replica.lease_set(lease(9, START), replica.lease_generation()));
+    check(&replica, &kept, START, "valid replica");
+    check(&replica, &gone, START, "unknown replica");
+    check(&replica, &known(), START, "revoked replica");
+    assert_eq!(
+        replica.record_apply(&record(9, 15, Vec::new())),
+        Ok(Visible::up_to(revision(15))),
+        "and goes on from there"
+    );
 }
 
 #[test]
