@@ -344,7 +344,12 @@ impl Play {
         let (jws, keys) = (jws.display().to_string(), keys.display().to_string());
         let mut check = Child::start("the check", &["receipt", "--check", &jws, "--keys", &keys])?;
         let said = match check.lines() {
-            Some(mut lines) => lines.next_line().await.ok().flatten().unwrap_or_default(),
+            Some(mut lines) => {
+                let first = lines.next_line().await.ok().flatten().unwrap_or_default();
+                // To the end: whoever writes into a pipe that nobody reads fails.
+                while let Ok(Some(_)) = lines.next_line().await {}
+                first
+            }
             None => String::new(),
         };
         if !check.finish().await? {
