@@ -275,5 +275,8 @@ fn line<B: Serialize + ?Sized>(body: &B) -> Result<Bytes, Error> {
 }
 
 fn json<T: DeserializeOwned>(answer: &[u8]) -> Result<T, Error> {
-    serde_json::from_slice(answer).map_err(|error| Error::Bad(format!("the answer is not what was asked for: {error}")))
+    // What is wrong with an answer may be told in words of the answer, and a secret may be among them.
+    let redacted = |error: serde_json::Error| jeton_types::token::redact(&error.to_string()).into_owned();
+    serde_json::from_slice(answer)
+        .map_err(|error| Error::Bad(format!("the answer is not what was asked for: {}", redacted(error))))
 }

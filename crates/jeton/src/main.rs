@@ -7,6 +7,7 @@ mod cli;
 mod demo;
 mod exit;
 mod output;
+mod panics;
 #[cfg(test)]
 mod reference;
 mod serve;
@@ -23,6 +24,7 @@ use crate::{
 };
 
 fn main() -> ExitCode {
+    panics::install();
     let cli = Cli::parse();
     log();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

@@ -4,6 +4,8 @@
 //! checksum is the CRC-32 (IEEE) of the body's characters, in 6; it catches typing errors and lets a scanner report
 //! without false positives, and it is no secret.
 
+use std::borrow::Cow;
+
 use zeroize::Zeroize;
 
 use crate::{
@@ -101,6 +103,39 @@ pub fn hint(text: &str) -> String {
     }
 }
 
+/// Whether a token stands anywhere in this text, whatever stands around it.
+#[must_use]
+pub fn stands_in(text: &[u8]) -> bool {
+    let underscores = text.iter().enumerate().filter(|(_, byte)| **byte == b'_');
+    underscores.into_iter().any(|(at, _)| {
+        let Some((body, rest)) = text[at + 1..].split_first_chunk::<BODY_CHARS>() else { return false };
+        rest.first_chunk::<CHECKSUM_CHARS>()
+            .is_some_and(|checksum| encode_checksum(crc32fast::hash(body)) == *checksum && decode_body(body).is_some())
+    })
+}
+
+/// The text without what may be a secret, or nearly one: letters and digits, so many in a row as no word and no id of ours
+/// has. For messages that repeat what somebody sent.
+#[must_use]
+pub fn redact(text: &str) -> Cow<'_, str> {
+    const RUN: usize = 32;
+    let stranger = |ch: char| !ch.is_ascii_alphanumeric();
+    if text.split(stranger).all(|run| run.len() < RUN) {
+        return Cow::Borrowed(text);
+    }
+    let mut kept = String::with_capacity(text.len());
+    for piece in text.split_inclusive(stranger) {
+        let run = piece.trim_end_matches(stranger);
+        if run.len() < RUN {
+            kept.push_str(piece);
+        } else {
+            kept.push('…');
+            kept.push_str(&piece[run.len()..]);
+        }
+    }
+    Cow::Owned(kept)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -167,5 +202,24 @@ mod tests {
         let minted = mint(&Prefix::built_in(), Revision::new(1).unwrap(), [9; RANDOM_BYTES]);
         let shown = format!("{minted:?}");
         assert!(!shown.contains(minted.text.expose()), "{shown}");
+    }
+
+    #[test]
+    fn a_token_is_noticed_wherever_it_stands_and_not_repeated() {
+        let text = mint(&"acme_live".parse().unwrap(), Revision::new(7).unwrap(), [9; RANDOM_BYTES]).text;
+        let text = text.expose();
+        for around in [text.clone(), format!("leaked: {text}."), format!("a_{text}_b"), format!("{text}{text}")] {
+            assert!(stands_in(around.as_bytes()), "{around}");
+            assert!(!redact(&around).contains(&text[20..40]), "{around}");
+        }
+        let (short, typo) = (&text[..text.len() - 1], text.replace("live_", "live_x"));
+        for other in ["", "_", short, &typo, "cred_01h455vb4pex5vsknk084sn02q"] {
+            assert!(!stands_in(other.as_bytes()), "{other}");
+        }
+        assert_eq!(redact(&format!("`{typo}` is no \"{short}\"")), "`acme_live_…` is no \"acme_live_…\"");
+        for kept in ["", "no credential cred_01h455vb4pex5vsknk084sn02q; ü", "the body does not fit: line 1 column 7"]
+        {
+            assert!(matches!(redact(kept), Cow::Borrowed(same) if same == kept));
+        }
     }
 }

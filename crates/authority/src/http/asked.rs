@@ -10,7 +10,7 @@ use jeton_api::{
 };
 use serde::de::DeserializeOwned;
 
-use super::failure::Failure;
+use super::{failure::Failure, payload::no_token};
 
 /// The one thing that the path names. What has not the form of its kind cannot exist, so it is not found.
 pub(crate) struct Named<T>(pub(crate) T);
@@ -32,6 +32,8 @@ impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Asked<T> {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+        // Whoever stands in between logs it: a token in a query is refused, so that nobody gets used to it.
+        no_token(parts.uri.query().unwrap_or_default().as_bytes())?;
         Query::try_from_uri(&parts.uri).map(|Query(query)| Self(query)).map_err(|rejection| {
             let error =
                 std::error::Error::source(&rejection).map_or_else(|| rejection.to_string(), ToString::to_string);

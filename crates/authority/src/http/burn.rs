@@ -9,7 +9,12 @@ use jeton_api::{
 use jeton_host::serve::Peer;
 use jeton_store::{Store, model::Burn};
 
-use super::{answer, failure::Failure, payload::Payload, revocation};
+use super::{
+    answer,
+    failure::Failure,
+    payload::{Payload, no_token},
+    revocation,
+};
 use crate::core::Core;
 
 pub(crate) async fn burn(
@@ -22,6 +27,7 @@ pub(crate) async fn burn(
         return Err(Failure::new(Code::TooMany, "an address may burn ten tokens at once, and one a second after that"));
     }
     let request: BurnRequest = payload.json_open().await?;
+    no_token(request.reason.as_ref().map_or(&[], |reason| reason.as_str().as_bytes()))?;
     let key = revocation::secret_key(&request.token.0)?;
     // Looked for in a reader first, so that made-up tokens keep no writer busy.
     if core.store.token_by_digest(key.digest).await?.is_some() {

@@ -9,6 +9,7 @@ use jeton_api::{
 use jeton_host::serve::Reason;
 use jeton_lifecycle::{Denied, Refusal};
 use jeton_store::StoreError;
+use jeton_types::token::redact;
 
 use super::answer;
 use crate::fence::RolledBack;
@@ -58,7 +59,8 @@ impl Failure {
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        let problem = Problem::new(self.code, self.detail);
+        // It may repeat what was sent.
+        let problem = Problem::new(self.code, redact(&self.detail));
         let status = StatusCode::from_u16(self.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         // A struct of strings: it can always be written.
         let body = serde_json::to_vec(&problem).unwrap_or_default();

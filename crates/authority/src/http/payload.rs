@@ -31,10 +31,21 @@ impl Payload {
     /// The body as a `T`. Unknown fields, wrong types and anything after the document are refused. While the body is on
     /// its way `access` pauses.
     pub(crate) async fn json<T: DeserializeOwned>(self, access: &mut Access) -> Result<T, Failure> {
+        let bytes = self.begun(access).await?;
+        no_token(&bytes)?;
+        document(&bytes)
+    }
+
+    /// The same, of a request in which a token belongs. What else may hold one is the handler's business: [`no_token`].
+    pub(crate) async fn json_with_token<T: DeserializeOwned>(self, access: &mut Access) -> Result<T, Failure> {
+        document(&self.begun(access).await?)
+    }
+
+    async fn begun(self, access: &mut Access) -> Result<Bytes, Failure> {
         access.pause();
         let bytes = self.bytes().await?;
         access.body(&bytes);
-        document(&bytes)
+        Ok(bytes)
     }
 
     /// The body as a `T`, of a request that needs no token.
@@ -54,7 +65,22 @@ impl Payload {
     }
 }
 
+/// Refuses a token where none belongs: in a name, a subject, a label or a reason it would be stored, shown and exported.
+pub(crate) fn no_token(text: &[u8]) -> Result<(), Failure> {
+    if jeton_types::token::stands_in(text) {
+        return Err(Failure::new(
+            Code::InvalidRequest,
+            "a token stands where none belongs; nothing was done: leave it out, and replace it if others may have seen it",
+        ));
+    }
+    Ok(())
+}
+
 fn document<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
+    // An array of the fields in their order would be taken for the object too.
+    if bytes.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Failure::new(Code::InvalidRequest, "the body does not fit this route: send a JSON object"));
+    }
     serde_json::from_slice(bytes)
         .map_err(|error| Failure::new(Code::InvalidRequest, format!("the body does not fit this route: {error}")))
 }

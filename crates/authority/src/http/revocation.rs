@@ -22,7 +22,7 @@ use super::{
     answer,
     asked::{Asked, Named, Part},
     failure::Failure,
-    payload::Payload,
+    payload::{Payload, no_token},
 };
 use crate::{access::Access, core::Core, receipt};
 
@@ -52,7 +52,11 @@ pub(crate) async fn create(
     payload: Payload,
 ) -> Result<Response, Failure> {
     access.permit_change(Action::Revoke, &namespace)?;
-    let request: RevokeRequest = payload.json(&mut access).await?;
+    let mut request: RevokeRequest = payload.json_with_token(&mut access).await?;
+    // A token belongs into its place, and nowhere beside it.
+    let secret = request.selector.secret.take();
+    no_token(&serde_json::to_vec(&request).unwrap_or_default())?;
+    request.selector.secret = secret;
     let timeout = request.timeout();
     let dry_run = request.dry_run;
     let new = RevokeNew {

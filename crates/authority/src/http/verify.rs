@@ -24,7 +24,7 @@ pub(crate) async fn verify(
     payload: Payload,
 ) -> Result<Response, Failure> {
     access.permit_somewhere(Action::Verify)?;
-    let request: VerifyRequest = payload.json(&mut access).await?;
+    let request: VerifyRequest = payload.json_with_token(&mut access).await?;
     // From here until the answer is made this counts as a verification under way, of both tokens: the authority
     // acknowledges a revocation only once it is over (`feed-protocol.md` 20).
     let access = access.again(&core).await?;

@@ -21,6 +21,25 @@ async fn bodies_that_do_not_fit() {
     let rotate = format!("/v1/credentials/{id}/rotate");
     let revoke = json!({"credential": "acme/billing"});
     let bad = "invalid_request";
+    // A token where none belongs is refused before it could be kept, and what is nearly one is not repeated.
+    let (pasted, typo) = (format!("leaked: {secret}"), secret.replace("acme_", "acme_x"));
+    let belongs = "a token stands where none belongs";
+    for (path, body) in [
+        (namespaces, json!({"name": "x", "prefix": "xx", "color": secret})),
+        (credentials, json!({"name": secret})),
+        (credentials, json!({"name": "x", "labels": {"token": pasted}})),
+        (rotate.as_str(), json!({"overlap": secret})),
+        (revocations, json!({"selector": {"secret": secret}, "reason": pasted})),
+        (revocations, json!({"selector": {"subject": secret}})),
+        ("/v1/burn", json!({"token": secret, "reason": pasted})),
+    ] {
+        check(&world, path, body.to_string(), 400, bad, belongs).await;
+    }
+    check(&world, credentials, json!({"name": "x", typo.as_str(): 1}).to_string(), 400, bad, "unknown field `acme_…`")
+        .await;
+    let query = world.get(&format!("/v1/audit?namespace={secret}")).await.expect(StatusCode::BAD_REQUEST);
+    assert!(query.json()["detail"].as_str().is_some_and(|detail| detail.contains(belongs)));
+
     for (path, body, says) in [
         (namespaces, String::new(), "empty"),
         (namespaces, "{".to_owned(), "does not fit"),
@@ -54,6 +73,7 @@ async fn bodies_that_do_not_fit() {
         (revocations, json!({"selector": revoke, "wait": "ever"}).to_string(), "unknown variant"),
         (revocations, json!({"selector": revoke, "timeout_ms": 600_001}).to_string(), "at most 600000"),
         (revocations, json!({"selector": revoke, "reason": "two\nlines"}).to_string(), "a reason is"),
+        (verify, json!(["x"]).to_string(), "send a JSON object"),
         (verify, json!({"token": 7}).to_string(), "a secret is a string"),
         (verify, json!({"token": "x", "max_age_ms": 7}).to_string(), "unknown field `max_age_ms`"),
     ] {

@@ -13,7 +13,8 @@ use jeton_host::serve::Reason;
 
 /// A problem with this code, which says what to do.
 pub(super) fn answer(code: Code, detail: impl Into<String>) -> Response {
-    let problem = Problem::new(code, detail);
+    // It may repeat what was sent.
+    let problem = Problem::new(code, jeton_types::token::redact(&detail.into()));
     let body = serde_json::to_vec(&problem).unwrap_or_default();
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

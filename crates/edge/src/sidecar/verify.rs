@@ -37,6 +37,10 @@ pub(super) async fn verify(
             return error.reason().map_or_else(broken, problem::refuse);
         }
     };
+    // An array of the fields in their order would be taken for the object too.
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return problem::answer(ProblemCode::InvalidRequest, "the body: send a JSON object");
+    }
     let request: VerifyRequest = match serde_json::from_slice(&body) {
         Ok(request) => request,
         Err(error) => return problem::answer(ProblemCode::InvalidRequest, format!("the body: {error}")),
