@@ -106,7 +106,7 @@ pub struct SessionEvent {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AlarmEvent {
-    /// A stable word: `clock_jump`, `clock_step`, `rollback`.
+    /// A stable word: `clock_jump`, `clock_step`, `rollback`, `storage_full`.
     pub kind: String,
     /// What happened.
     pub message: String,

@@ -25,6 +25,8 @@ pub struct AuthorityConfig {
     pub drain: Duration,
     /// Open connections of each listener, at most.
     pub connections_max: usize,
+    /// What is held back of the disk so that tokens can be revoked when it is full, in MiB.
+    pub ballast_mib: u32,
 }
 
 impl AuthorityConfig {
@@ -34,6 +36,8 @@ impl AuthorityConfig {
     pub const FEED_PORT: u16 = 7401;
     /// Open connections of one listener, unless told otherwise.
     pub const CONNECTIONS_MAX: usize = 10_000;
+    /// What is held back of the disk, unless told otherwise: some thousand revocations.
+    pub const BALLAST_MIB: u32 = 32;
 
     /// Everything as it is unless told otherwise, over this data folder.
     #[must_use]
@@ -48,6 +52,7 @@ impl AuthorityConfig {
             plaintext: false,
             drain: Duration::ZERO,
             connections_max: Self::CONNECTIONS_MAX,
+            ballast_mib: Self::BALLAST_MIB,
         }
     }
 

@@ -25,6 +25,7 @@ pub mod keys;
 mod limit;
 pub mod metric;
 pub mod receipt;
+mod space;
 pub mod start;
 pub mod time;
 

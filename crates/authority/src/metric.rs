@@ -9,6 +9,7 @@ use std::{
 
 use jeton_feed::authority::{SessionState, SessionView};
 use jeton_host::metric::{COUNTS, FAST_SECONDS, NETWORK_SECONDS, RECEIPT_SECONDS, build_info};
+use jeton_store::Space;
 use jeton_types::VerifierName;
 use prometheus_client::{
     encoding::EncodeLabelSet,
@@ -46,6 +47,8 @@ pub struct Metrics {
     clock_jumps: Counter,
     clock_step: Gauge,
     rollback: Gauge,
+    storage_full: Gauge,
+    ballast: Gauge,
     names: Mutex<Names>,
 }
 
@@ -99,6 +102,8 @@ impl Metrics {
             clock_jumps: Counter::default(),
             clock_step: Gauge::default(),
             rollback: Gauge::default(),
+            storage_full: Gauge::default(),
+            ballast: Gauge::default(),
             names: Mutex::default(),
         };
         for phase in IssuePhase::ALL {
@@ -185,6 +190,12 @@ impl Metrics {
     /// The data were put back to an older state.
     pub(crate) fn rollback_set(&self) {
         self.rollback.set(1);
+    }
+
+    /// What there is known of the room on the disk.
+    pub fn space_set(&self, space: Space) {
+        self.storage_full.set(i64::from(space.full));
+        self.ballast.set(i64::try_from(space.ballast_bytes).unwrap_or(i64::MAX));
     }
 
     /// How the verifiers stand now, and how many receipts are pending. Of several sessions of one name the worst counts.
@@ -308,6 +319,16 @@ impl Metrics {
             "jeton_rollback",
             "1 once the data were found to be older than what a verifier has seen: nothing is granted or written",
             self.rollback.clone(),
+        );
+        registry.register(
+            "jeton_storage_full",
+            "1 while the disk of the data folder is full, and only what ends authority is written",
+            self.storage_full.clone(),
+        );
+        registry.register(
+            "jeton_ballast_bytes",
+            "What is held back of the disk for ending authority when it is full",
+            self.ballast.clone(),
         );
         build_info(registry);
         self

@@ -31,6 +31,7 @@ use crate::{
     keys::{KeyError, Keyring},
     limit::AddressLimit,
     metric::Metrics,
+    space,
     time::{AuthorityClock, AuthorityTime},
 };
 
@@ -97,19 +98,31 @@ pub enum StartClass {
 impl StartError {
     /// What kind of failure it is.
     #[must_use]
-    pub const fn class(&self) -> StartClass {
+    pub fn class(&self) -> StartClass {
+        if failed_io(self) {
+            return StartClass::Internal;
+        }
         match self {
             Self::Folder(_) | Self::Lock(_) | Self::Bind(_) | Self::NoDatabase { .. } => StartClass::Usage,
             Self::Keys(KeyError::Sign(_)) => StartClass::Internal,
             Self::Keys(_) => StartClass::Usage,
-            // A database that is not there, is another's, or may not be opened.
-            Self::Store(StoreError::Foreign(_) | StoreError::Unavailable(_) | StoreError::RootFile(_)) => {
-                StartClass::Usage
-            }
+            // A database that is not there, is another's, or may not be opened; a disk that is full.
+            Self::Store(
+                StoreError::Foreign(_) | StoreError::Unavailable(_) | StoreError::RootFile(_) | StoreError::Full,
+            ) => StartClass::Usage,
             Self::Store(_) | Self::BrokenOff(_) => StartClass::Internal,
         }
     }
 }
+
+/// Whether the disk itself failed, whatever was being done.
+fn failed_io(error: &(dyn std::error::Error + 'static)) -> bool {
+    let chain = std::iter::successors(Some(error), |error| error.source());
+    chain.filter_map(|error| error.downcast_ref::<io::Error>()).any(|error| error.raw_os_error() == Some(EIO))
+}
+
+/// `EIO`: an input or output error of the device.
+const EIO: i32 = 5;
 
 /// The store stopped writing while the authority ran: the process must end, with exit code 4.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -166,6 +179,12 @@ impl Authority {
         })
         .await?;
 
+        let space = space::Watching {
+            store: Arc::clone(&store),
+            metrics: Arc::clone(&metrics),
+            events: events.clone(),
+            time: time.clone(),
+        };
         let (phase, watched) = watch::channel(Phase::Serving);
         let (http_addr, feed_addr) = (http_listener.address(), feed_listener.address());
         let core = Core::new(Parts {
@@ -185,6 +204,7 @@ impl Authority {
         let http_limits = Limits { connections_max, ..Limits::http() };
         let feed_limits = Limits { connections_max, ..Limits::feed() };
         let mut listeners = JoinSet::new();
+        listeners.spawn(space.run(stopping(watched.clone())));
         let stop = stopping(watched.clone());
         listeners.spawn(serve::serve(http_listener, http::service(core), http::refuse, http_limits, stop));
         let (feed, stop) = (feed::router(&hub), stopping(watched));
@@ -257,13 +277,14 @@ fn open(
     data_folder(&config.data_dir)?;
     let lock = lock_folder(&config.data_dir)?;
     emptied(config)?;
-    let store = Sqlite::open(
+    let store = Sqlite::open_reserving(
         &config.data_dir,
         OpenConfig {
             clock: Arc::new(AuthorityClock(time)),
             entropy: Arc::clone(&entropy),
             observer: Arc::new(Committing { metrics, _lock: lock }),
         },
+        u64::from(config.ballast_mib) << 20,
     )?;
     let keys = Keyring::open(&config.keys_dir(), &*entropy)?;
     Ok(Opened { store: Arc::new(store), keys: Arc::new(keys) })

@@ -114,6 +114,9 @@ pub struct ServeArgs {
     /// Serve plain text on addresses beyond loopback.
     #[arg(long)]
     pub plaintext: bool,
+    /// What is held back of the disk so that tokens can be revoked when it is full, in MiB. [default: 32]
+    #[arg(long, env = "JETON_BALLAST_MIB", value_name = "MIB")]
+    pub ballast_mib: Option<u32>,
     /// Settings in TOML: the names of these flags with underscores. Flags and environment win over it.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,

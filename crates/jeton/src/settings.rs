@@ -20,6 +20,7 @@ pub struct File {
     http: Option<String>,
     feed: Option<String>,
     plaintext: Option<bool>,
+    ballast_mib: Option<u32>,
 }
 
 /// All settings, resolved; all problems of the file together.
@@ -46,6 +47,7 @@ pub fn resolve(args: ServeArgs) -> Result<AuthorityConfig, Failure> {
     config.root_token_file = args.root_token_file.or(file.root_token_file);
     config.http = args.http.or(http).unwrap_or_else(|| loopback(AuthorityConfig::HTTP_PORT));
     config.feed = args.feed.or(feed).unwrap_or_else(|| loopback(AuthorityConfig::FEED_PORT));
+    config.ballast_mib = args.ballast_mib.or(file.ballast_mib).unwrap_or(AuthorityConfig::BALLAST_MIB);
     config.plaintext = args.plaintext || file.plaintext.unwrap_or(false);
     Ok(config)
 }
@@ -67,6 +69,7 @@ mod tests {
             http: None,
             feed: None,
             plaintext: false,
+            ballast_mib: None,
             config,
         }
     }

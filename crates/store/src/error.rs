@@ -54,7 +54,9 @@ pub enum StoreError {
         count: usize,
     },
     /// The disk is full; nothing was changed.
-    #[error("the storage is full: free some space on the disk of the data folder")]
+    #[error(
+        "the disk of the data folder is full and nothing was changed: make room there, then try again; until then only what ends authority is written"
+    )]
     Full,
     /// It cannot be done now; nothing was changed.
     #[error("the store is unavailable: {0}")]

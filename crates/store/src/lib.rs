@@ -31,4 +31,4 @@ pub use error::StoreError;
 #[cfg(feature = "memory")]
 pub use memory::{Disk, Memory};
 pub use port::{Health, SESSIONS_PRUNED_MAX, Store};
-pub use sqlite::{CommitObserver, OpenConfig, Sqlite};
+pub use sqlite::{CommitObserver, OpenConfig, Space, Sqlite};

@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on ends here")]
 
 mod dice;
+mod fault;
 mod prober;
 mod process;
 mod web;
@@ -16,6 +17,7 @@ use std::{
 };
 
 pub use dice::Dice;
+pub use fault::{SmallDisk, Strace, faults, in_own_namespace};
 pub use prober::{Probe, Prober};
 pub use process::{Authority, Jeton, Output, Sidecar, Stopped};
 pub use web::{Answer, Web};
@@ -27,8 +29,13 @@ pub fn now_us() -> u64 {
     u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros()).unwrap()
 }
 
-/// Prints a line also of a test that passes: what was measured.
+/// Prints a line also of a test that passes: what was measured. It goes to the end of the file `JETON_TEST_REPORT` too, if
+/// that is set.
 pub fn report(line: &str) {
+    if let Some(path) = std::env::var_os("JETON_TEST_REPORT") {
+        let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
+        file.and_then(|mut file| writeln!(file, "{line}")).unwrap();
+    }
     // Past the test harness, which keeps what the macros print.
     let _ = writeln!(std::io::stderr().lock(), "{line}");
 }

@@ -161,6 +161,28 @@ impl Jeton {
         Authority { process, http: address(&said, "http"), feed: address(&said, "feed"), data: self.path(data) }
     }
 
+    /// Starts an authority below another program: `above` and its arguments, or nothing, then `jeton serve` with `more`.
+    /// Answers how it ended if it did before it was up.
+    ///
+    /// # Errors
+    /// What it said, and its exit code.
+    pub fn serve_below(&self, above: &[&str], data: &str, more: &[&str]) -> Result<Authority, Output> {
+        let any = "127.0.0.1:0".parse().unwrap();
+        let arguments = self.serve_arguments(data, any, any);
+        let arguments = arguments.iter().map(String::as_str).chain(more.iter().copied()).collect::<Vec<_>>();
+        let mut command = self.command(&arguments);
+        if let [program, rest @ ..] = above {
+            let below = std::mem::replace(&mut command, Command::new(program));
+            command.args(rest).arg(below.get_program()).args(below.get_args()).stdin(Stdio::null());
+            command.current_dir(self.folder.path());
+            for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("JETON_")) {
+                command.env_remove(name);
+            }
+        }
+        let (process, said) = Self::started("serve", command)?;
+        Ok(Authority { process, http: address(&said, "http"), feed: address(&said, "feed"), data: self.path(data) })
+    }
+
     /// Starts an authority and kills it with SIGKILL after a while, wherever it is by then.
     pub fn serve_killed(&self, data: &str, http: SocketAddr, feed: SocketAddr, after: Duration) {
         let arguments = self.serve_arguments(data, http, feed);
@@ -239,7 +261,14 @@ impl Jeton {
     }
 
     fn start(&self, name: &str, arguments: &[&str]) -> (Running, Value) {
-        let child = self.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        match Self::started(name, self.command(arguments)) {
+            Ok(started) => started,
+            Err(ended) => panic!("{name} did not start: {} (exit code {})", ended.err, ended.code),
+        }
+    }
+
+    fn started(name: &str, mut command: Command) -> Result<(Running, Value), Output> {
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut process = Running { child, name: name.to_owned() };
         let mut out = BufReader::new(process.child.stdout.take().unwrap());
         let mut err = process.child.stderr.take().unwrap();
@@ -249,19 +278,38 @@ impl Jeton {
             if out.read_line(&mut line).unwrap() == 0 {
                 let mut said = String::new();
                 err.read_to_string(&mut said).unwrap();
-                panic!("{name} did not start: {said}");
+                let status = end_of(&mut process.child).unwrap_or_else(|| panic!("{name} does not end: {said}"));
+                return Err(Output { code: status.code().unwrap_or(-1), out: text, err: said });
             }
             text.push_str(&line);
             if let Ok(said) = serde_json::from_str(&text) {
                 // A full pipe must not stop the process: what it says later is passed on.
                 std::thread::spawn(move || std::io::copy(&mut err, &mut std::io::stderr()));
-                return (process, said);
+                return Ok((process, said));
             }
         }
     }
 }
 
 impl Authority {
+    /// Waits for its end, which must come by itself.
+    #[must_use]
+    pub fn wait(mut self) -> Stopped {
+        let status = end_of(&mut self.process.child).unwrap_or_else(|| panic!("it does not end by itself"));
+        Stopped { code: status.code().unwrap_or(-1) }
+    }
+
+    /// Whether it has not ended.
+    pub fn runs(&mut self) -> bool {
+        self.process.child.try_wait().unwrap().is_none()
+    }
+
+    /// The number of its process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.process.child.id()
+    }
+
     /// SIGKILL.
     pub fn kill(self) {
         self.process.kill();

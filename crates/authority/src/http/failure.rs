@@ -18,6 +18,8 @@ use crate::fence::RolledBack;
 const CHALLENGE: HeaderValue = HeaderValue::from_static("Bearer realm=\"jeton\"");
 /// When to try again what could not be done now, in seconds.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
+/// The same where somebody has to make room first.
+const RETRY_AFTER_FULL: HeaderValue = HeaderValue::from_static("10");
 
 /// A refusal on its way to the client. What is in it is public; what is not for the client has been logged.
 #[derive(Debug)]
@@ -69,7 +71,8 @@ impl IntoResponse for Failure {
         match status {
             StatusCode::UNAUTHORIZED => drop(response.headers_mut().insert(header::WWW_AUTHENTICATE, CHALLENGE)),
             StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
-                drop(response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER));
+                let after = if self.code == Code::StorageFull { RETRY_AFTER_FULL } else { RETRY_AFTER };
+                drop(response.headers_mut().insert(header::RETRY_AFTER, after));
             }
             _ => {}
         }
@@ -120,10 +123,8 @@ impl From<StoreError> for Failure {
             StoreError::EtagMismatch => Code::EtagMismatch,
             StoreError::Refused(Refusal::Deleted) => Code::Gone,
             StoreError::Refused(_) | StoreError::UnknownRole(_) | StoreError::TooMany { .. } => Code::InvalidRequest,
-            StoreError::Full => {
-                tracing::error!(%error, "a request failed");
-                Code::StorageFull
-            }
+            // The store has said so once, loudly.
+            StoreError::Full => Code::StorageFull,
             StoreError::Unavailable(_) | StoreError::Stopped(_) => {
                 tracing::error!(%error, "a request failed");
                 return Self::new(Code::Unavailable, "the store cannot do this now; nothing was changed");

@@ -147,9 +147,8 @@ pub fn lock_folder(path: &Path) -> Result<FolderLock, LockError> {
         }
         Err(error) => return Err(failed(error.into())),
     }
-    // Only a help for whoever finds the folder in use; the lock is the flock.
-    file.set_len(0).map_err(failed)?;
-    file.write_all(format!("{}\n", std::process::id()).as_bytes()).map_err(failed)?;
+    // Only a help for whoever finds the folder in use; the lock is the flock, and a full disk is no reason not to have it.
+    let _ = file.set_len(0).and_then(|()| file.write_all(format!("{}\n", std::process::id()).as_bytes()));
     Ok(FolderLock { file })
 }
 

@@ -1,6 +1,7 @@
 //! The embedded store: one SQLite file with a write-ahead log in the data folder.
 
 mod access;
+mod ballast;
 mod change;
 mod credential;
 mod ending;
@@ -10,6 +11,7 @@ mod open;
 mod readers;
 mod record;
 mod revocation;
+mod room;
 mod row;
 mod select;
 mod session;
@@ -40,13 +42,16 @@ use jeton_types::{
     Clock, CredentialId, Digest, Entropy, NamespaceName, Revision, RevocationId, Secret, SessionId, Span, StartId,
     TokenId, UnixTime,
 };
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
+pub use self::room::Space;
 use self::{
+    ballast::Ballast,
     readers::Readers,
+    room::{Need, Room},
     row::sql,
     tx::Tx,
-    writer::{Queue, Writer},
+    writer::{Job, Queue, Writer},
 };
 use crate::{
     CommitLog, Health, Store, StoreError,
@@ -102,6 +107,7 @@ struct Inner {
     /// Why nothing is written any more.
     fence: Arc<OnceLock<String>>,
     health: watch::Receiver<Health>,
+    space: watch::Receiver<Space>,
     readers: Readers,
     queue: Option<Queue>,
     writer: Option<JoinHandle<()>>,
@@ -118,16 +124,36 @@ impl Sqlite {
     ///
     /// # Errors
     /// [`StoreError::Foreign`] for a database that is not Jeton's or of a later version, [`StoreError::Corrupt`] for one
-    /// that contradicts itself, [`StoreError::Unavailable`] for one that cannot be opened or written.
+    /// that contradicts itself, [`StoreError::Unavailable`] for one that cannot be opened or written,
+    /// [`StoreError::Stopped`] if the disk fails.
     pub fn open(dir: &Path, config: OpenConfig) -> Result<Self, StoreError> {
+        Self::open_with(dir, config, Room::new(None))
+    }
+
+    /// The same, with this much of the disk held back so that authority can be ended when it is full. What is there
+    /// already is used for the opening itself, should that find no room.
+    ///
+    /// # Errors
+    /// As [`Self::open`]; a disk too full to hold anything back is no error, and told by [`Self::space`].
+    pub fn open_reserving(dir: &Path, config: OpenConfig, ballast_bytes: u64) -> Result<Self, StoreError> {
+        let ballast = Ballast::open(dir, ballast_bytes).map_err(|error| {
+            StoreError::Unavailable(format!("cannot open the ballast in {}: {error}", dir.display()))
+        })?;
+        Self::open_with(dir, config, Room::new(Some(ballast)))
+    }
+
+    fn open_with(dir: &Path, config: OpenConfig, mut room: Room) -> Result<Self, StoreError> {
         let path = Self::path(dir);
-        let cannot = |error: StoreError| match error {
-            StoreError::Stopped(message) => StoreError::Unavailable(message),
-            other => other,
+        let conn = loop {
+            match open::open(&path) {
+                Err(StoreError::Full) if room.release() => {}
+                opened => break opened?,
+            }
         };
-        let conn = open::open(&path).map_err(cannot)?;
         let (head, authority_time) = open::counter(&conn)?;
-        let readers = Readers::open(&path).map_err(cannot)?;
+        let readers = Readers::open(&path)?;
+        room.begin();
+        let space = room.watch();
         let time = Arc::new(AuthorityTime::new(Arc::clone(&config.clock)));
         time.raise(authority_time);
         let commit_log = Arc::new(CommitLog::new(head));
@@ -142,19 +168,49 @@ impl Sqlite {
             fence: Arc::clone(&fence),
             observer: config.observer,
             health: health_sender,
+            room,
         };
         let (queue, thread) = writer
             .spawn()
             .map_err(|error| StoreError::Unavailable(format!("cannot start the writer's thread: {error}")))?;
-        let inner = Inner { time, commit_log, fence, health, readers, queue: Some(queue), writer: Some(thread) };
+        let inner = Inner { time, commit_log, fence, health, space, readers, queue: Some(queue), writer: Some(thread) };
         Ok(Self { inner: Arc::new(inner), claim: None })
+    }
+
+    /// What is known of the room on the disk.
+    #[must_use]
+    pub fn space(&self) -> watch::Receiver<Space> {
+        self.inner.space.clone()
+    }
+
+    /// Has the writer look, now, whether a disk that was full has room again; [`Self::space`] says it.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`] if it has not.
+    pub async fn space_check(&self) -> Result<(), StoreError> {
+        self.write(|_| Ok(())).await
     }
 
     async fn write<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let (job, answer) = writer::job(work);
+        self.hand_in(writer::job(work)).await
+    }
+
+    /// A mutation that may have some of the ballast when the disk is full; `work` is called again then.
+    async fn write_needing<T: Send + 'static>(
+        &self,
+        need: Need,
+        work: impl FnMut(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.hand_in(writer::job_again(need, work)).await
+    }
+
+    async fn hand_in<T>(
+        &self,
+        (job, answer): (Box<dyn Job>, oneshot::Receiver<Result<T, StoreError>>),
+    ) -> Result<T, StoreError> {
         let Some(queue) = &self.inner.queue else { return Err(self.stopped()) };
         queue.send(job).await.map_err(|_| self.stopped())?;
         // A writer that dies with the mutation in hand leaves it open whether it was committed.
@@ -171,6 +227,17 @@ impl Sqlite {
         self.write(move |tx| once::once(tx, caller, claim.as_deref(), work)).await
     }
 
+    /// The same for one that may have some of the ballast.
+    async fn write_once_needing<T: Keep + Send + 'static>(
+        &self,
+        need: Need,
+        caller: Caller,
+        mut work: impl FnMut(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let claim = self.claim.clone();
+        self.write_needing(need, move |tx| once::once(tx, caller, claim.as_deref(), &mut work)).await
+    }
+
     fn stopped(&self) -> StoreError {
         match &*self.inner.health.borrow() {
             Health::Stopped(why) => StoreError::Stopped(why.clone()),
@@ -182,7 +249,16 @@ impl Sqlite {
         &self,
         work: impl FnOnce(&rusqlite::Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.inner.readers.read(work).await
+        self.seen(self.inner.readers.read(work).await).await
+    }
+
+    /// A database that contradicts itself is not written any more, whoever found out.
+    async fn seen<T>(&self, read: Result<T, StoreError>) -> Result<T, StoreError> {
+        if let Err(StoreError::Corrupt(why)) = &read {
+            let why = why.clone();
+            let _ = self.write::<()>(move |_| Err(StoreError::Corrupt(why))).await;
+        }
+        read
     }
 }
 
@@ -227,13 +303,17 @@ impl Store for Sqlite {
     }
 
     async fn start_record(&self, start: StartId) -> Result<StartRow, StoreError> {
-        self.write(move |tx| start::record(tx, start)).await
+        self.write_needing(Need::Always, move |tx| start::record(tx, start)).await
     }
 
     async fn root_ensure(
         &self,
         write: impl FnOnce(&Secret<String>) -> io::Result<()> + Send + 'static,
     ) -> Result<Option<TokenRow>, StoreError> {
+        // Looked at first: on a full disk nothing may be written that is not needed.
+        if self.read(start::root_is_there).await? {
+            return Ok(None);
+        }
         self.write(move |tx| start::root_ensure(tx, write)).await
     }
 
@@ -254,7 +334,10 @@ impl Store for Sqlite {
         namespace: NamespaceName,
         patch: NamespacePatch,
     ) -> Result<Patched<NamespaceRow>, StoreError> {
-        self.write_once(caller, move |tx| change::namespace_patch(tx, caller, &namespace, patch)).await
+        self.write_once_needing(Need::Ballast, caller, move |tx| {
+            change::namespace_patch(tx, caller, &namespace, patch.clone())
+        })
+        .await
     }
 
     async fn credential_patch(
@@ -263,7 +346,10 @@ impl Store for Sqlite {
         credential: CredentialId,
         patch: CredentialPatch,
     ) -> Result<Patched<CredentialRow>, StoreError> {
-        self.write_once(caller, move |tx| change::credential_patch(tx, caller, credential, patch)).await
+        self.write_once_needing(Need::Ballast, caller, move |tx| {
+            change::credential_patch(tx, caller, credential, patch.clone())
+        })
+        .await
     }
 
     async fn credential_delete(
@@ -272,11 +358,14 @@ impl Store for Sqlite {
         credential: CredentialId,
         delete: CredentialDelete,
     ) -> Result<Patched<CredentialRow>, StoreError> {
-        self.write_once(caller, move |tx| change::credential_delete(tx, caller, credential, delete)).await
+        self.write_once_needing(Need::Always, caller, move |tx| {
+            change::credential_delete(tx, caller, credential, delete.clone())
+        })
+        .await
     }
 
     async fn token_burn(&self, burn: Burn) -> Result<Option<Revoked>, StoreError> {
-        self.write(move |tx| revocation::burn(tx, &burn)).await
+        self.write_needing(Need::Always, move |tx| revocation::burn(tx, &burn)).await
     }
 
     async fn revocation_preview(&self, caller: Caller, new: RevokeNew) -> Result<RevokePreview, StoreError> {
@@ -298,7 +387,7 @@ impl Store for Sqlite {
     }
 
     async fn revocation_create(&self, caller: Caller, new: RevokeNew) -> Result<Revoked, StoreError> {
-        self.write_once(caller, move |tx| revocation::create(tx, caller, new)).await
+        self.write_once_needing(Need::Always, caller, move |tx| revocation::create(tx, caller, new.clone())).await
     }
 
     async fn receipt_store(
@@ -306,19 +395,19 @@ impl Store for Sqlite {
         revocation: RevocationId,
         receipt: StoredReceipt,
     ) -> Result<StoredReceipt, StoreError> {
-        self.write(move |tx| revocation::receipt_store(tx, revocation, &receipt)).await
+        self.write_needing(Need::Always, move |tx| revocation::receipt_store(tx, revocation, &receipt)).await
     }
 
     async fn session_open(&self, session: SessionRow) -> Result<SessionRow, StoreError> {
-        self.write(move |tx| session::open(tx, &session)).await
+        self.write_needing(Need::Half, move |tx| session::open(tx, &session)).await
     }
 
     async fn session_end(&self, session: SessionId, kind: SessionEndKind, at: UnixTime) -> Result<(), StoreError> {
-        self.write(move |tx| session::end(tx, session, kind, at)).await
+        self.write_needing(Need::Always, move |tx| session::end(tx, session, kind, at)).await
     }
 
     async fn session_forget(&self, session: SessionId) -> Result<(), StoreError> {
-        self.write(move |tx| session::end(tx, session, SessionEndKind::Forgotten, tx.now())).await
+        self.write_needing(Need::Always, move |tx| session::end(tx, session, SessionEndKind::Forgotten, tx.now())).await
     }
 
     async fn sessions_prune(&self, before: UnixTime) -> Result<usize, StoreError> {
@@ -425,6 +514,7 @@ impl Store for Sqlite {
         namespaces: Vec<NamespaceName>,
         sink: impl FnMut(SnapshotItem) -> ControlFlow<()> + Send + 'static,
     ) -> Result<Option<Revision>, StoreError> {
-        self.inner.readers.read_long(move |conn| snapshot::read(conn, &namespaces, sink)).await
+        let read = self.inner.readers.read_long(move |conn| snapshot::read(conn, &namespaces, sink)).await;
+        self.seen(read).await
     }
 }

@@ -51,6 +51,8 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
     let conn = connect(path)?;
     conn.pragma_update(None, "query_only", true)?;
     close_plainly(&conn)?;
+    // The first read opens the log. Now, while there are file descriptors for it.
+    counter(&conn)?;
     Ok(conn)
 }
 
@@ -124,6 +126,8 @@ fn configure(conn: &Connection) -> Result<(), StoreError> {
     }
     conn.pragma_update(None, "synchronous", "FULL")?;
     conn.pragma_update(None, "foreign_keys", true)?;
+    // What a savepoint may have to undo stays in memory: another file system's room, or lack of it, is not our business.
+    conn.pragma_update(None, "temp_store", "MEMORY")?;
     // What is shredded is overwritten, and does not wait in a free page.
     conn.pragma_update(None, "secure_delete", true)?;
     // The writer cuts the log itself: SQLite's own way to do it hides a failed sync.

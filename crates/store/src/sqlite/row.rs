@@ -9,7 +9,7 @@ use jeton_types::{
     StartId, TokenId, UnixTime,
 };
 use rusqlite::{
-    Connection, Params, Row,
+    Connection, Params, Row, ffi,
     types::{FromSqlError, Type},
 };
 
@@ -33,14 +33,28 @@ type Found<T> = rusqlite::Result<T>;
 
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
+        Self::of(&error)
+    }
+}
+
+impl StoreError {
+    fn of(error: &rusqlite::Error) -> Self {
         use rusqlite::{Error, ErrorCode};
         let message = error.to_string();
         match error {
             Error::SqliteFailure(failure, _) => match failure.code {
                 ErrorCode::DiskFull => Self::Full,
+                // No room for the log's index, which is of no lasting worth.
+                ErrorCode::SystemIoFailure if failure.extended_code == ffi::SQLITE_IOERR_SHMSIZE => Self::Full,
                 ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => Self::Corrupt(message),
                 // The writer stops on this one; a reader turns it into `Unavailable`.
                 ErrorCode::SystemIoFailure => Self::Stopped(message),
+                ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Self::Unavailable(format!(
+                    "{message}: another program holds jeton.db, such as a backup tool or an sqlite3 shell; stop it"
+                )),
+                ErrorCode::ReadOnly => {
+                    Self::Unavailable(format!("{message}: make jeton.db and its folder writable for this user"))
+                }
                 _ => Self::Unavailable(message),
             },
             Error::FromSqlConversionFailure(..)
@@ -49,6 +63,17 @@ impl From<rusqlite::Error> for StoreError {
             | Error::Utf8Error(..) => Self::Corrupt(message),
             _ => Self::Unavailable(message),
         }
+    }
+}
+
+/// Why a commit failed. One that found no room for the log's index may be in the log all the same, whole: a later start
+/// would read it.
+pub(super) fn commit_error(error: &rusqlite::Error) -> StoreError {
+    match error {
+        rusqlite::Error::SqliteFailure(failure, _) if failure.extended_code == ffi::SQLITE_IOERR_SHMSIZE => {
+            StoreError::Stopped(error.to_string())
+        }
+        other => StoreError::of(other),
     }
 }
 

@@ -81,6 +81,12 @@ pub(super) fn head_known(conn: &Connection, start: StartId, revision: Revision) 
     found.ok_or_else(|| StoreError::Corrupt("the counter row is missing".to_owned()))
 }
 
+/// Whether a root token was ever issued.
+pub(super) fn root_is_there(conn: &Connection) -> Result<bool, StoreError> {
+    let name = root_name(0)?;
+    Ok(credential::find(conn, &CredentialRef::Name(NamespaceName::built_in(), name))?.is_some())
+}
+
 pub(super) fn root_ensure(
     tx: &mut Tx<'_>,
     write: impl FnOnce(&Secret<String>) -> io::Result<()>,
@@ -168,9 +174,20 @@ pub(super) fn root_replace(
         };
         Some(ending::end(tx, stamp, ending)?)
     };
-    write(&secret).map_err(|error| StoreError::RootFile(error.to_string()))?;
+    write(&secret).map_err(|error| root_file_error(&error))?;
     Ok(RootReplaced { credential: root, token, revocation })
 }
+
+/// A disk that fails is no matter of paths and rights.
+fn root_file_error(error: &io::Error) -> StoreError {
+    let chain = std::iter::successors(Some(error as &(dyn std::error::Error + 'static)), |error| error.source());
+    let failed = chain.filter_map(|error| error.downcast_ref::<io::Error>()).any(|io| io.raw_os_error() == Some(EIO));
+    let message = error.to_string();
+    if failed { StoreError::Stopped(message) } else { StoreError::RootFile(message) }
+}
+
+/// `EIO`: an input or output error of the device.
+const EIO: i32 = 5;
 
 /// `root`, `root-2`, `root-3` and so on.
 fn root_name(before: usize) -> Result<CredentialName, StoreError> {

@@ -90,6 +90,12 @@ impl<'a> Tx<'a> {
         self.written.truncate(mark.written);
     }
 
+    /// Whether records were written since the mark, and none of them ends authority.
+    pub(super) fn only_gave(&self, mark: &Mark) -> bool {
+        let since = self.written.get(mark.written..).unwrap_or_default();
+        !since.is_empty() && since.iter().all(|written| written.revocation.is_none())
+    }
+
     /// The end: what there is to be told of once it is durable.
     pub(super) fn finish(self) -> (Head, Option<StartId>, Vec<Written>) {
         (self.head, self.start, self.written)

@@ -7,6 +7,8 @@
 //! **After a commit that failed** nothing is answered before the database was opened anew and read; what stays open is
 //! answered `Unknown`. A failed write or sync ends the writer for good: what the kernel then says of the file proves
 //! nothing, and a second sync that succeeds proves nothing either.
+//! **A full disk** is no failure: nothing of the transaction was done, and what may have the ballast is done again with it
+//! (`room`).
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -23,6 +25,8 @@ use tracing::{error, warn};
 
 use super::{
     CommitObserver, once, open,
+    room::{Need, Room},
+    row,
     tx::{Tx, Written},
 };
 use crate::{CommitLog, Committed, Health, StoreError, authority_time::AuthorityTime};
@@ -45,11 +49,14 @@ pub(super) struct Writer {
     pub(super) fence: Arc<OnceLock<String>>,
     pub(super) observer: Arc<dyn CommitObserver>,
     pub(super) health: watch::Sender<Health>,
+    pub(super) room: Room,
 }
 
 /// One mutation that waits for its turn and then for the commit.
 pub(super) trait Job: Send {
-    /// Does it, inside a savepoint.
+    /// What it needs of a full disk.
+    fn need(&self) -> Need;
+    /// Does it, inside a savepoint. What may have the ballast is run again once some of it is free.
     fn run(&mut self, tx: &mut Tx<'_>) -> Result<(), StoreError>;
     /// Tells whoever waits. Success may be told only after the commit.
     fn answer(self: Box<Self>, outcome: Result<(), StoreError>);
@@ -60,30 +67,45 @@ pub(super) type Queue = mpsc::Sender<Box<dyn Job>>;
 
 /// The queue's end of a mutation.
 struct Write<F, T> {
-    work: Option<F>,
+    need: Need,
+    work: F,
     done: Option<T>,
     reply: oneshot::Sender<Result<T, StoreError>>,
 }
 
-/// A mutation, and where its answer will come.
+/// A mutation that is run once, and where its answer will come.
 pub(super) fn job<T, F>(work: F) -> (Box<dyn Job>, oneshot::Receiver<Result<T, StoreError>>)
 where
     T: Send + 'static,
     F: FnOnce(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
 {
+    let mut work = Some(work);
+    // It is never admitted on a full disk, so it is not run a second time.
+    job_again(Need::Room, move |tx| work.take().ok_or(StoreError::Full)?(tx))
+}
+
+/// A mutation that may have some of the ballast, and where its answer will come.
+pub(super) fn job_again<T, F>(need: Need, work: F) -> (Box<dyn Job>, oneshot::Receiver<Result<T, StoreError>>)
+where
+    T: Send + 'static,
+    F: FnMut(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+{
     let (reply, answer) = oneshot::channel();
-    (Box::new(Write { work: Some(work), done: None, reply }), answer)
+    (Box::new(Write { need, work, done: None, reply }), answer)
 }
 
 impl<T, F> Job for Write<F, T>
 where
     T: Send,
-    F: FnOnce(&mut Tx<'_>) -> Result<T, StoreError> + Send,
+    F: FnMut(&mut Tx<'_>) -> Result<T, StoreError> + Send,
 {
+    fn need(&self) -> Need {
+        self.need
+    }
+
     fn run(&mut self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
-        if let Some(work) = self.work.take() {
-            self.done = Some(work(tx)?);
-        }
+        self.done = None;
+        self.done = Some((self.work)(tx)?);
         Ok(())
     }
 
@@ -155,6 +177,27 @@ impl Writer {
     }
 
     fn batch(&mut self, batch: Vec<Box<dyn Job>>, start: &mut Option<StartId>) -> Result<(), Stop> {
+        let mut waiting = self.admitted(batch);
+        while !waiting.is_empty() {
+            waiting = self.attempt(waiting, start)?;
+        }
+        Ok(())
+    }
+
+    /// While the disk is full, those that wait for room are told so before they begin.
+    fn admitted(&mut self, batch: Vec<Box<dyn Job>>) -> Vec<Box<dyn Job>> {
+        if batch.iter().any(|job| job.need() != Need::Always) {
+            self.room.regain();
+        }
+        let (admitted, refused): (Vec<_>, Vec<_>) = batch.into_iter().partition(|job| self.room.admits(job.need()));
+        for job in refused {
+            job.answer(Err(StoreError::Full));
+        }
+        admitted
+    }
+
+    /// Does them in one transaction. Hands back those that found no room on the disk and are to be tried again.
+    fn attempt(&mut self, batch: Vec<Box<dyn Job>>, start: &mut Option<StartId>) -> Result<Vec<Box<dyn Job>>, Stop> {
         let began = self.time.boot();
         let mut jobs: Jobs = Vec::with_capacity(batch.len());
         let mut waiting = batch.into_iter();
@@ -175,15 +218,9 @@ impl Writer {
                 let size = jobs.iter().filter(|(_, outcome)| outcome.is_ok()).count();
                 self.observer.committed(size, self.time.boot().since(began));
                 answer(jobs);
-                Ok(())
+                Ok(Vec::new())
             }
-            Err(failed) => {
-                let begun = gathered.start;
-                if self.commit_failed(jobs, StoreError::from(failed), gathered, boot)? {
-                    *start = begun;
-                }
-                Ok(())
-            }
+            Err(failed) => self.commit_failed(jobs, &failed, gathered, boot, start),
         }
     }
 
@@ -201,53 +238,57 @@ impl Writer {
         if before != self.commit_log.head() {
             return Err(StoreError::Stopped("another process has written to the database".to_owned()));
         }
+        let full = self.room.is_full();
         for mut job in waiting {
             if let Some(why) = self.fence.get() {
                 jobs.push((job, Err(StoreError::Rollback(why.clone()))));
                 continue;
             }
-            let outcome = in_savepoint(&mut tx, &mut *job);
-            let fatal = matches!(outcome, Err(StoreError::Stopped(_) | StoreError::Corrupt(_)));
-            let gone = fatal || self.conn.is_autocommit();
-            match outcome {
-                Err(error) if gone => {
+            match in_savepoint(&mut tx, &mut *job, full) {
+                Ok(()) => jobs.push((job, Ok(()))),
+                Err(Undone::Alone(error)) => jobs.push((job, Err(error))),
+                Err(Undone::All(error)) => {
                     jobs.push((job, Ok(())));
                     return Err(error);
                 }
-                outcome => jobs.push((job, outcome)),
             }
         }
         let (after, start, written) = tx.finish();
         Ok(Gathered { before, after, start, written })
     }
 
-    /// Answers a batch of which nothing was committed.
-    fn abandon(&self, mut jobs: Jobs, error: StoreError) -> Result<(), Stop> {
+    /// Answers a batch of which nothing was committed, or hands back what is to be tried again.
+    fn abandon(&mut self, mut jobs: Jobs, error: StoreError) -> Result<Vec<Box<dyn Job>>, Stop> {
         if !self.conn.is_autocommit()
             && let Err(failed) = self.conn.execute_batch("ROLLBACK")
         {
             warn!(%failed, "a transaction did not roll back");
         }
+        let open = !self.conn.is_autocommit();
+        if error == StoreError::Full && !open {
+            return Ok(self.out_of_room(jobs));
+        }
         fail(&mut jobs, &error);
         let outcome = match error {
             StoreError::Stopped(why) | StoreError::Corrupt(why) => Err(self.stop(why)),
-            _ if !self.conn.is_autocommit() => Err(self.stop("a transaction did not roll back".to_owned())),
-            _ => Ok(()),
+            _ if open => Err(self.stop("a transaction did not roll back".to_owned())),
+            _ => Ok(Vec::new()),
         };
         answer(jobs);
         outcome
     }
 
-    /// A commit failed: reads what there is before anything is answered (`feed-protocol.md` 1). Says whether it was committed
-    /// after all.
+    /// A commit failed: reads what there is before anything is answered (`feed-protocol.md` 1).
     fn commit_failed(
         &mut self,
         mut jobs: Jobs,
-        error: StoreError,
+        failed: &rusqlite::Error,
         gathered: Gathered,
         boot: BootTime,
-    ) -> Result<bool, Stop> {
-        warn!(%error, "a commit failed");
+        start: &mut Option<StartId>,
+    ) -> Result<Vec<Box<dyn Job>>, Stop> {
+        warn!(%failed, "a commit failed");
+        let error = row::commit_error(failed);
         if let StoreError::Stopped(why) | StoreError::Corrupt(why) = error {
             fail(&mut jobs, &StoreError::Unknown);
             let stop = self.stop(why);
@@ -259,11 +300,16 @@ impl Writer {
             drop(std::mem::replace(&mut self.conn, conn));
             open::counter(&self.conn)
         });
-        let (outcome, committed) = match found {
-            Ok((head, _)) if gathered.before != gathered.after && head == gathered.before => (error, Ok(false)),
+        let (outcome, answered) = match found {
+            // The log takes a commit's last page last: one that found no room for it was not committed.
+            Ok((head, _)) if error == StoreError::Full && head == gathered.before => {
+                return Ok(self.out_of_room(jobs));
+            }
+            Ok((head, _)) if gathered.before != gathered.after && head == gathered.before => (error, Ok(Vec::new())),
             Ok((head, _)) if head == gathered.after => {
                 self.publish(gathered.written, boot);
-                (StoreError::Unknown, Ok(true))
+                *start = gathered.start;
+                (StoreError::Unknown, Ok(Vec::new()))
             }
             Ok((head, _)) => {
                 let why = format!("after a failed commit the head is {}", head.revision);
@@ -273,7 +319,23 @@ impl Writer {
         };
         fail(&mut jobs, &outcome);
         answer(jobs);
-        committed
+        answered
+    }
+
+    /// The disk is full, and nothing of this was done. Gives up a part of the ballast for those that may have it, and hands
+    /// them back; the others are told.
+    fn out_of_room(&mut self, jobs: Jobs) -> Vec<Box<dyn Job>> {
+        self.room.filled();
+        let (again, told): (Jobs, Jobs) =
+            jobs.into_iter().partition(|(job, outcome)| outcome.is_ok() && self.room.admits(job.need()));
+        let (again, mut refused) = if !again.is_empty() && self.room.release() {
+            (again.into_iter().map(|(job, _)| job).collect(), told)
+        } else {
+            (Vec::new(), told.into_iter().chain(again).collect())
+        };
+        fail(&mut refused, &StoreError::Full);
+        answer(refused);
+        again
     }
 
     /// Says that this is the end, before anybody is answered: who gets an answer finds `health` saying why.
@@ -294,17 +356,29 @@ impl Writer {
     }
 
     /// Copies the log into the database once it is long. A failed sync in here is as bad as one in a commit.
-    fn log_cut(&self) -> Result<(), Stop> {
-        let long = self.log_copy("NOOP");
-        let cut = long.and_then(|long| if long > LOG_PAGES_MAX { self.log_copy("PASSIVE") } else { Ok(long) });
-        match cut.map_err(StoreError::from) {
-            Ok(_) => Ok(()),
+    fn log_cut(&mut self) -> Result<(), Stop> {
+        let mut cut = self.log_shorten();
+        // A log that is cut is written anew from its beginning, which takes less of the ballast than one that grows.
+        if cut == Err(StoreError::Full) && self.room.is_full() && self.room.admits(Need::Half) && self.room.release() {
+            cut = self.log_shorten();
+        }
+        match cut {
+            Ok(()) => Ok(()),
             Err(StoreError::Stopped(why) | StoreError::Corrupt(why)) => Err(self.stop(why)),
             Err(error) => {
-                warn!(%error, "the log could not be cut; it grows until it can");
+                if !self.room.is_full() {
+                    warn!(%error, "the log could not be cut; it grows until it can");
+                }
                 Ok(())
             }
         }
+    }
+
+    fn log_shorten(&self) -> Result<(), StoreError> {
+        if self.log_copy("NOOP")? > LOG_PAGES_MAX {
+            self.log_copy("PASSIVE")?;
+        }
+        Ok(())
     }
 
     /// Asks for the log to be copied into the database; says how many pages it has.
@@ -313,21 +387,38 @@ impl Writer {
     }
 }
 
-fn in_savepoint(tx: &mut Tx<'_>, job: &mut dyn Job) -> Result<(), StoreError> {
+/// What was not done.
+enum Undone {
+    /// This mutation alone, and the others go on.
+    Alone(StoreError),
+    /// Everything in the transaction.
+    All(StoreError),
+}
+
+fn in_savepoint(tx: &mut Tx<'_>, job: &mut dyn Job, full: bool) -> Result<(), Undone> {
     let mark = tx.mark();
-    tx.conn.prepare_cached("SAVEPOINT mutation")?.execute([])?;
+    let begun = tx.conn.prepare_cached("SAVEPOINT mutation").and_then(|mut statement| statement.execute([]));
+    begun.map_err(|error| Undone::All(error.into()))?;
     // A panic in one mutation is that mutation's failure, not everybody's.
-    let done = catch_unwind(AssertUnwindSafe(|| job.run(tx)))
+    let mut done = catch_unwind(AssertUnwindSafe(|| job.run(tx)))
         .unwrap_or_else(|_| Err(StoreError::Unavailable("the mutation panicked".to_owned())));
-    if done.is_err() {
+    if let Err(error @ (StoreError::Stopped(_) | StoreError::Corrupt(_) | StoreError::Full)) = done {
+        return Err(Undone::All(error));
+    }
+    // It may have had the ballast for an end of authority, and was none.
+    if done.is_ok() && full && job.need() == Need::Ballast && tx.only_gave(&mark) {
+        done = Err(StoreError::Full);
+    }
+    if let Err(error) = done {
         tx.restore(mark);
         if tx.conn.is_autocommit() {
-            return done;
+            return Err(Undone::All(error));
         }
-        savepoint_close(tx.conn, "ROLLBACK TO mutation")?;
+        savepoint_close(tx.conn, "ROLLBACK TO mutation").map_err(Undone::All)?;
+        savepoint_close(tx.conn, "RELEASE mutation").map_err(Undone::All)?;
+        return Err(Undone::Alone(error));
     }
-    savepoint_close(tx.conn, "RELEASE mutation")?;
-    done
+    savepoint_close(tx.conn, "RELEASE mutation").map_err(Undone::All)
 }
 
 /// What a savepoint that does not close leaves in the transaction is nobody's: the whole transaction must go.
