@@ -8,6 +8,7 @@
 //! - [`audit`] checks an audit trail, also offline; [`doctor`] puts right what only can be with the authority down.
 //! - [`receipt`] makes, signs and checks receipts, [`keys`] holds what they are signed with.
 //! - [`time`] is authority time, [`inflight`] counts the verifications under way, [`metric`] what is measured.
+//! - [`witness`] holds the rows a second time, so that a wrong set hash stops nobody.
 //!
 //! What this crate never does: keep a secret, grant anything on a wall clock, or tell of what is not durable.
 
@@ -28,6 +29,7 @@ pub mod receipt;
 mod space;
 pub mod start;
 pub mod time;
+pub mod witness;
 
 pub use config::AuthorityConfig;
 pub use start::{Authority, Running, StartClass, StartError, Stopped};

@@ -49,6 +49,8 @@ pub struct Metrics {
     rollback: Gauge,
     storage_full: Gauge,
     ballast: Gauge,
+    set_hash_doubted: Counter,
+    replica_mismatches: Counter,
     names: Mutex<Names>,
 }
 
@@ -104,6 +106,8 @@ impl Metrics {
             rollback: Gauge::default(),
             storage_full: Gauge::default(),
             ballast: Gauge::default(),
+            set_hash_doubted: Counter::default(),
+            replica_mismatches: Counter::default(),
             names: Mutex::default(),
         };
         for phase in IssuePhase::ALL {
@@ -196,6 +200,16 @@ impl Metrics {
     pub fn space_set(&self, space: Space) {
         self.storage_full.set(i64::from(space.full));
         self.ballast.set(i64::try_from(space.ballast_bytes).unwrap_or(i64::MAX));
+    }
+
+    /// A namespace's set hash is not published any more: the authority's own replica disagrees.
+    pub fn set_hash_doubted_count(&self) {
+        self.set_hash_doubted.inc();
+    }
+
+    /// A verifier's hello showed a replica that is not what the log leaves.
+    pub fn replica_mismatch_count(&self) {
+        self.replica_mismatches.inc();
     }
 
     /// How the verifiers stand now, and how many receipts are pending. Of several sessions of one name the worst counts.
@@ -329,6 +343,16 @@ impl Metrics {
             "jeton_ballast_bytes",
             "What is held back of the disk for ending authority when it is full",
             self.ballast.clone(),
+        );
+        registry.register(
+            "jeton_set_hash_doubted",
+            "Namespaces whose set hash is not published any more: the authority's own rows add up to something else",
+            self.set_hash_doubted.clone(),
+        );
+        registry.register(
+            "jeton_replica_mismatches",
+            "Hellos of verifiers whose replica was not what the log leaves; each was sent a snapshot",
+            self.replica_mismatches.clone(),
         );
         build_info(registry);
         self

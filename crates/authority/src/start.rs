@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use jeton_feed::record::Record;
 use jeton_host::{
     files::{FolderError, FolderLock, LockError, data_folder, lock_folder, write_private},
     serve::{self, BindError, Limits, Listener},
@@ -33,6 +34,7 @@ use crate::{
     metric::Metrics,
     space,
     time::{AuthorityClock, AuthorityTime},
+    witness::Witness,
 };
 
 /// The control plane. See [`Authority::start`].
@@ -143,12 +145,15 @@ impl Authority {
     ) -> Result<Running, StartError> {
         let time = AuthorityTime::new(Arc::clone(&clock));
         let metrics = Arc::new(Metrics::new());
+        let events = Events::new();
+        let witness = Witness::new(Arc::clone(&metrics), events.clone());
         let opened = tokio::task::spawn_blocking({
             let (config, time) = (config.clone(), time.clone());
-            let (entropy, metrics) = (Arc::clone(&entropy), Arc::clone(&metrics));
-            move || open(&config, time, entropy, metrics)
+            let (entropy, witness) = (Arc::clone(&entropy), Arc::clone(&witness));
+            move || open(&config, time, entropy, witness)
         });
         let Opened { store, keys } = opened.await.map_err(StartError::BrokenOff)??;
+        witness.load(&*store).await?;
         let http_listener = Listener::bind(config.http, "--http", config.plaintext).await?;
         let feed_listener = Listener::bind(config.feed, "--feed", config.plaintext).await?;
         let behind = time.raise(store.authority_time());
@@ -164,7 +169,6 @@ impl Authority {
         let path = config.root_token();
         let root = store.root_ensure(move |secret| root_write(&path, secret)).await?;
         let inflight = Inflight::new();
-        let events = Events::new();
         let fence = Fence::new(&config.keys_dir());
         let hub = HubHandle::start(HubParts {
             store: Arc::clone(&store),
@@ -174,6 +178,7 @@ impl Authority {
             time: time.clone(),
             metrics: Arc::clone(&metrics),
             events: events.clone(),
+            witness,
             start,
             fence: fence.clone(),
         })
@@ -272,7 +277,7 @@ fn open(
     config: &AuthorityConfig,
     time: AuthorityTime,
     entropy: Arc<dyn Entropy>,
-    metrics: Arc<Metrics>,
+    witness: Arc<Witness>,
 ) -> Result<Opened, StartError> {
     data_folder(&config.data_dir)?;
     let lock = lock_folder(&config.data_dir)?;
@@ -282,7 +287,7 @@ fn open(
         OpenConfig {
             clock: Arc::new(AuthorityClock(time)),
             entropy: Arc::clone(&entropy),
-            observer: Arc::new(Committing { metrics, _lock: lock }),
+            observer: Arc::new(Committing { witness, _lock: lock }),
         },
         u64::from(config.ballast_mib) << 20,
     )?;
@@ -311,13 +316,17 @@ fn emptied(config: &AuthorityConfig) -> Result<(), StoreError> {
 /// What the store's writer holds as long as it lives: so the folder stays locked until nothing can write to it any more,
 /// whoever else still has a handle of the store.
 struct Committing {
-    metrics: Arc<Metrics>,
+    witness: Arc<Witness>,
     _lock: FolderLock,
 }
 
 impl CommitObserver for Committing {
-    fn committed(&self, batch_size: usize, _: Duration) {
-        self.metrics.commit_observe(batch_size);
+    fn committed(&self, batch_size: usize, took: Duration) {
+        self.witness.committed(batch_size, took);
+    }
+
+    fn vouch(&self, record: &Record) -> bool {
+        self.witness.vouch(record)
     }
 }
 

@@ -45,7 +45,8 @@ pub struct Hello {
     pub namespaces: Vec<NamespaceName>,
     /// What it has applied and can go on from; nothing if it has no state.
     pub resume: Option<Revision>,
-    /// The set hash of each namespace in the order of `namespaces`. Room for rule 24.
+    /// The set hash of each namespace in the order of `namespaces`, as summed up over the verifier's own table just now;
+    /// none without a state to go on from.
     pub set_hashes: Vec<Hash32>,
     /// The last head seen, as it was sealed (`feed-protocol.md` 26).
     pub head: Option<Head>,
@@ -62,14 +63,7 @@ pub enum ToVerifier {
         at: Revision,
     },
     /// A namespace's policy and some of its rows.
-    SnapshotRows {
-        /// The namespace.
-        namespace: NamespaceName,
-        /// Its policy, the same in every part.
-        policy: Policy,
-        /// Rows, tombstones among them.
-        rows: Vec<TokenEntry>,
-    },
+    SnapshotRows(SnapshotPart),
     /// The snapshot is whole.
     SnapshotEnd {
         /// The same as in its beginning; the watermark from here on.
@@ -106,6 +100,19 @@ pub enum ToVerifier {
     Refused(Refused),
 }
 
+/// A namespace's policy and some of its rows, as a snapshot has them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SnapshotPart {
+    /// The namespace.
+    pub namespace: NamespaceName,
+    /// Its policy, the same in every part.
+    pub policy: Policy,
+    /// Rows, tombstones among them.
+    pub rows: Vec<TokenEntry>,
+    /// In the namespace's last part: the hash over all of it (`feed-protocol.md` 24), unless the authority is in doubt.
+    pub set_hash: Option<Hash32>,
+}
+
 /// An accepted hello.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Welcome {
@@ -113,6 +120,8 @@ pub struct Welcome {
     pub protocol: u32,
     /// The revision that what follows continues from; nothing if a snapshot comes.
     pub resume: Option<Revision>,
+    /// Whether the set hashes of the hello are not those of its resume point: what the verifier holds is wrong.
+    pub mismatch: bool,
     /// Where the log stands.
     pub head: Head,
     /// Authority time, for display.

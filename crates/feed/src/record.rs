@@ -18,7 +18,8 @@ pub struct Record {
     pub start: StartId,
     /// Hash over this record and the one before it in the whole store.
     pub chain_hash: Hash32,
-    /// Hash over what should be enforced in the namespace after this record. Room for rule 24: empty until both sides compute it.
+    /// Hash over what should be enforced in the namespace after this record (`feed-protocol.md` 24); absent while the
+    /// authority is in doubt, and in records from before there was one.
     pub set_hash: Option<Hash32>,
     /// Authority time of the commit, for display and for measuring.
     pub committed_at: UnixTime,
@@ -92,6 +93,33 @@ pub struct TokenEntry {
     pub disabled: bool,
     /// Set once it has ended; such an entry is a tombstone.
     pub ended: Option<EndReason>,
+}
+
+impl TokenEntry {
+    /// This in the light of what is known of the same token: ended stays ended, and the nearest expiry holds. A replayed or
+    /// late row, or a snapshot of an authority that forgot, resurrects nothing.
+    #[must_use]
+    pub fn settled(mut self, known: Option<&Self>) -> Self {
+        if let Some(known) = known {
+            self.ended = known.ended.or(self.ended);
+            self.expires_at = nearest(known.expires_at, self.expires_at);
+        }
+        self
+    }
+
+    /// Brings the expiry nearer, never farther.
+    pub fn deadline(&mut self, expires_at: UnixTime) {
+        self.expires_at = nearest(self.expires_at, Some(expires_at));
+    }
+
+    /// Ends it, for good.
+    pub fn end(&mut self, reason: EndReason) {
+        self.ended = self.ended.or(Some(reason));
+    }
+}
+
+fn nearest(one: Option<UnixTime>, other: Option<UnixTime>) -> Option<UnixTime> {
+    one.into_iter().chain(other).min()
 }
 
 /// Why a token ended. It never comes back.

@@ -1,10 +1,11 @@
 //! What the verifier's side of a session acts upon. The `verifier` crate has the real one.
 
-use jeton_types::{NamespaceName, Revision, TokenId};
+use jeton_types::{Hash32, NamespaceName, Revision, TokenId};
 
 use crate::{
     lease::{Lease, Void},
-    record::{Policy, Record, TokenEntry},
+    message::SnapshotPart,
+    record::Record,
 };
 
 /// The table, watermark and lease of a verifier, as the session writes them.
@@ -16,18 +17,32 @@ pub trait Replica {
     /// Begins a snapshot beside what is served; an unfinished one before it is dropped.
     fn snapshot_begin(&self);
     /// Adds rows to the unfinished snapshot.
-    fn snapshot_rows(&self, namespace: &NamespaceName, policy: &Policy, rows: Vec<TokenEntry>);
+    fn snapshot_rows(&self, part: SnapshotPart);
     /// Puts the finished snapshot in the place of what was served, then moves the watermark to `at`. What was served is
     /// kept if it is newer already.
-    fn snapshot_end(&self, at: Revision) -> Visible;
+    ///
+    /// # Errors
+    /// [`Unappliable::Mismatch`] if the snapshot does not add up to the set hash that came with it, in the light of what
+    /// is known here; it is dropped then.
+    fn snapshot_end(&self, at: Revision) -> Result<Visible, Unappliable>;
     /// What is held is of another history: the next snapshot takes its place, even if it is older. To be called after
     /// [`Self::lease_void`], so that nothing is answered of what is held, nor of what comes before the snapshot is whole.
     fn anew(&self);
     /// Applies all of a record, then moves the watermark to its revision.
     ///
     /// # Errors
-    /// [`Unappliable`] if the record cannot follow what the table holds; nothing is changed then.
+    /// [`Unappliable`] if the record cannot follow what the table holds; nothing is changed then, but after
+    /// [`Unappliable::Mismatch`], which is found when all is applied. The watermark stays where it was.
     fn record_apply(&self, record: &Record) -> Result<Visible, Unappliable>;
+    /// The set hash of each of these namespaces, summed up anew over all rows (`feed-protocol.md` 24); none unless all are
+    /// there.
+    ///
+    /// # Errors
+    /// [`Unappliable::Mismatch`] if a row has changed that nobody wrote.
+    fn set_hashes(&self, namespaces: &[NamespaceName]) -> Result<Vec<Hash32>, Unappliable>;
+    /// The table is not what the log leaves: drops lease and grace as [`Self::lease_void`] does, and lets the next snapshot
+    /// owe nothing to what the table says.
+    fn mistrust(&self);
     /// Moves the watermark: everything at or below `to` has been applied.
     fn watermark_advance(&self, to: Revision);
     /// Counts how often a lease was voided; read before a renewal is sent and given back with its lease.
@@ -84,6 +99,12 @@ pub enum Unappliable {
         namespace: NamespaceName,
         /// The token.
         token: TokenId,
+    },
+    /// What the table holds does not add up to what the authority says is enforced (`feed-protocol.md` 24).
+    #[error("what this replica holds of {namespace} is not what the log leaves")]
+    Mismatch {
+        /// The namespace.
+        namespace: NamespaceName,
     },
     /// The record belongs to a namespace that this session does not serve.
     #[error("a record of {0}, which this session does not serve")]

@@ -10,6 +10,7 @@
 //! good at the moment of an answer; whoever answers checks that (`jeton-verifier`).
 
 mod backoff;
+mod content;
 mod note;
 mod renewal;
 mod surface;
@@ -29,8 +30,8 @@ use crate::{
     lease::Void,
     message::{Hello, Refusal, Refused, ToAuthority, ToVerifier, Welcome},
     numbers::{PROTOCOL, PROTOCOL_OF_HEADS, PROTOCOL_OLDEST, STREAM_SILENCE_MAX},
-    record::{Head, Record},
-    replica::{Replica, Unappliable, Visible},
+    record::Head,
+    replica::{Replica, Visible},
 };
 
 /// The verifier's side of one session.
@@ -170,7 +171,7 @@ impl Session {
         }
         self.jump_look(now, replica, &mut out);
         match input {
-            Input::Connected => self.connected(now, &mut out),
+            Input::Connected => self.connected(now, replica, &mut out),
             Input::Disconnected => {
                 if !matches!(self.state, State::Idle(_)) {
                     let after = self.backoff.next();
@@ -194,11 +195,18 @@ impl Session {
         out
     }
 
-    fn connected(&mut self, now: Now, out: &mut Vec<Effect>) {
+    fn connected<R: Replica>(&mut self, now: Now, replica: &R, out: &mut Vec<Effect>) {
         if !matches!(self.state, State::Connecting) {
             return;
         }
         self.epoch += 1;
+        // Summed up anew for each stream, so that a row that changed by itself is found as well (`feed-protocol.md` 24).
+        let summed_up = if self.whole { replica.set_hashes(&self.config.namespaces) } else { Ok(Vec::new()) };
+        let set_hashes = summed_up.unwrap_or_else(|why| {
+            self.mistrust(replica, out);
+            out.push(Effect::Note(Note::Fault(Fault::Unappliable(why))));
+            Vec::new()
+        });
         out.push(Effect::Send(ToAuthority::Hello(Hello {
             protocol_oldest: PROTOCOL_OLDEST,
             protocol: PROTOCOL,
@@ -207,7 +215,7 @@ impl Session {
             epoch: self.epoch,
             namespaces: self.config.namespaces.clone(),
             resume: self.whole.then_some(self.watermark),
-            set_hashes: Vec::new(),
+            set_hashes,
             head: self.head.clone(),
         })));
         self.state = State::AwaitingWelcome(AwaitingWelcome { heard: now.boot });
@@ -225,26 +233,8 @@ impl Session {
             ToVerifier::Welcome(welcome) => self.welcome(now, welcome, replica, out),
             ToVerifier::Refused(refused) => self.refused(refused, replica, out),
             ToVerifier::SnapshotBegin { at } => self.snapshot_begin(now, at, replica, out),
-            ToVerifier::SnapshotRows { namespace, policy, rows } => match &mut self.state {
-                State::AwaitingSnapshot(state)
-                    if state.begun.is_some() && self.config.namespaces.contains(&namespace) =>
-                {
-                    state.rows += rows.len() as u64;
-                    replica.snapshot_rows(&namespace, &policy, rows);
-                }
-                _ => self.fault(Fault::Unexpected("rows of a snapshot"), replica, out),
-            },
-            ToVerifier::SnapshotEnd { at } => match &self.state {
-                State::AwaitingSnapshot(state) if state.begun == Some(at) => {
-                    let rows = state.rows;
-                    let visible = replica.snapshot_end(at);
-                    out.push(Effect::Note(Note::Snapshot { at, rows }));
-                    self.watermark = visible.revision();
-                    self.whole = true;
-                    self.live(now, visible, out);
-                }
-                _ => self.fault(Fault::Unexpected("the end of a snapshot"), replica, out),
-            },
+            ToVerifier::SnapshotRows(part) => self.snapshot_rows(part, replica, out),
+            ToVerifier::SnapshotEnd { at } => self.snapshot_end(now, at, replica, out),
             ToVerifier::Record(record) => self.record(&record, replica, out),
             ToVerifier::Heartbeat { watermark, head, authority_time: _ } => {
                 self.last_heartbeat = Some(now.boot);
@@ -306,6 +296,10 @@ impl Session {
             }
             (None, applied) => {
                 self.applied = applied;
+                if welcome.mismatch {
+                    self.mistrust(replica, out);
+                    out.push(Effect::Note(Note::Fault(Fault::Mistrusted)));
+                }
                 if self.needs_protocol.is_some() {
                     // A snapshot in our protocol would leave out just what we do not know: that would skip it.
                     out.push(Effect::Disconnect);
@@ -366,47 +360,6 @@ impl Session {
         out.push(Effect::Lost(SessionLost::Refused { message }));
         self.backoff.next();
         self.state = State::Ended;
-    }
-
-    fn snapshot_begin<R: Replica>(&mut self, now: Now, at: Revision, replica: &R, out: &mut Vec<Effect>) {
-        let known = replica.watermark();
-        if at < known {
-            return self.fault_slow(Fault::WentBack { known, head: at }, replica, out);
-        }
-        match self.state {
-            State::AwaitingSnapshot(AwaitingSnapshot { begun: None, .. }) | State::Live(_) => {
-                replica.snapshot_begin();
-                if matches!(self.state, State::Live(_)) {
-                    out.push(Effect::AsksFailed);
-                }
-                self.state = State::AwaitingSnapshot(AwaitingSnapshot { heard: now.boot, begun: Some(at), rows: 0 });
-            }
-            _ => self.fault(Fault::Unexpected("the beginning of a snapshot"), replica, out),
-        }
-    }
-
-    fn record<R: Replica>(&mut self, record: &Record, replica: &R, out: &mut Vec<Effect>) {
-        if !matches!(self.state, State::Live(_)) {
-            return self.fault(Fault::Unexpected("a record"), replica, out);
-        }
-        match replica.record_apply(record) {
-            Ok(visible) => {
-                self.watermark = self.watermark.max(visible.revision());
-                self.needs_protocol = None;
-                out.push(acknowledge(&visible));
-                self.applied = Some(visible);
-            }
-            Err(Unappliable::UnknownChange { kind, needs_protocol }) => {
-                // The state before it stays whole, so the next stream begins with this record again: never skipped.
-                self.needs_protocol = Some(needs_protocol);
-                replica.lease_void(Void::Unappliable);
-                self.held = None;
-                out.extend([Effect::Note(Note::NeedsProtocol { kind, needs_protocol }), Effect::Disconnect]);
-                let after = self.backoff.slow();
-                self.reconnect(after, out);
-            }
-            Err(why) => self.fault(Fault::Unappliable(why), replica, out),
-        }
     }
 
     /// Whoever was told to wait for a stream waits for one that is live: before that there is nothing to catch up with.

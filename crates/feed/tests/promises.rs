@@ -1,10 +1,12 @@
-//! The promises of the feed over random schedules: S1, S2, S3, S18 and L1 of the project's list of properties.
+//! The promises of the feed over random schedules: S1, S2, S3, S18, S21 and L1 of the project's list of properties.
 //!
 //! - S1: no verification that began its table read at or after the completion of a receipt accepts a token that it is
 //!   about, and no stream of such a token is left.
 //! - S2: no lease for a session below the floor of one of its namespaces.
 //! - S3: a session that may answer without knowing a revocation is not counted out for it.
 //! - S18: a durable receipt is never retracted, nor told with other evidence.
+//! - S21: a record or a hello that shows a table to be wrong is noticed, and nothing is answered or acknowledged before
+//!   there is a snapshot.
 //! - L1: a receipt completes within 1 s + L_a + one poll of the authority's clock: 7.75 s where it is strict.
 
 #![expect(clippy::unwrap_used, reason = "a test")]
@@ -50,6 +52,8 @@ fn everything_that_the_promises_are_about_happens() {
         seen.jumps += one.jumps;
         seen.starts += one.starts;
         seen.ended_streams += one.ended_streams;
+        seen.rotten += one.rotten;
+        seen.mistrusted += one.mistrusted;
     }
     println!("{seen:?}");
     let counts = [
@@ -65,6 +69,8 @@ fn everything_that_the_promises_are_about_happens() {
         seen.jumps,
         seen.starts,
         seen.ended_streams,
+        seen.rotten,
+        seen.mistrusted,
     ];
     assert!(counts.iter().all(|count| *count > 0), "{seen:?}");
 }

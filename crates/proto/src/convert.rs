@@ -104,18 +104,18 @@ impl From<message::ToVerifier> for wire::ToVerifier {
             message::ToVerifier::Welcome(welcome) => Message::Welcome(wire::Welcome {
                 protocol: welcome.protocol,
                 resume: welcome.resume.map(Revision::get),
+                mismatch: welcome.mismatch,
                 head: Some(welcome.head.into()),
                 authority_time_us: welcome.authority_time.as_micros(),
                 foreign: welcome.foreign,
             }),
             message::ToVerifier::SnapshotBegin { at } => Message::SnapshotBegin(wire::SnapshotBegin { at: at.get() }),
-            message::ToVerifier::SnapshotRows { namespace, policy, rows } => {
-                Message::SnapshotRows(wire::SnapshotRows {
-                    namespace: namespace.to_string(),
-                    policy: Some(policy.into()),
-                    rows: rows.into_iter().map(Into::into).collect(),
-                })
-            }
+            message::ToVerifier::SnapshotRows(part) => Message::SnapshotRows(wire::SnapshotRows {
+                namespace: part.namespace.to_string(),
+                policy: Some(part.policy.into()),
+                rows: part.rows.into_iter().map(Into::into).collect(),
+                set_hash: part.set_hash.map(|hash| hash.as_bytes().to_vec()),
+            }),
             message::ToVerifier::SnapshotEnd { at } => Message::SnapshotEnd(wire::SnapshotEnd { at: at.get() }),
             message::ToVerifier::Record(record) => Message::Record(record.into()),
             message::ToVerifier::Heartbeat { watermark, authority_time, head } => Message::Heartbeat(wire::Heartbeat {
@@ -149,16 +149,18 @@ impl TryFrom<wire::ToVerifier> for message::ToVerifier {
             Message::Welcome(welcome) => Self::Welcome(message::Welcome {
                 protocol: welcome.protocol,
                 resume: welcome.resume.map(|resume| revision("welcome resume", resume)).transpose()?,
+                mismatch: welcome.mismatch,
                 head: welcome.head.ok_or(BadMessage::new("welcome head", MISSING))?.try_into()?,
                 authority_time: UnixTime::from_micros(welcome.authority_time_us),
                 foreign: welcome.foreign,
             }),
             Message::SnapshotBegin(begin) => Self::SnapshotBegin { at: revision("snapshot begin", begin.at)? },
-            Message::SnapshotRows(part) => Self::SnapshotRows {
+            Message::SnapshotRows(part) => Self::SnapshotRows(message::SnapshotPart {
                 namespace: parse("snapshot namespace", &part.namespace)?,
                 policy: policy_of("snapshot policy", part.policy)?,
                 rows: part.rows.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
-            },
+                set_hash: part.set_hash.map(|bytes| hash("snapshot set hash", &bytes)).transpose()?,
+            }),
             Message::SnapshotEnd(end) => Self::SnapshotEnd { at: revision("snapshot end", end.at)? },
             Message::Record(record) => Self::Record(record.try_into()?),
             Message::Heartbeat(heartbeat) => Self::Heartbeat {

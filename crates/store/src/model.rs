@@ -2,15 +2,18 @@
 
 use std::net::IpAddr;
 
-use jeton_feed::record::{EndReason, Policy, TokenEntry};
+use jeton_feed::{
+    message::SnapshotPart,
+    record::{EndReason, Policy, TokenEntry},
+};
 pub use jeton_lifecycle::{
     Effect,
     change::{CredentialChange, CredentialState},
 };
 use jeton_lifecycle::{namespace::NamespaceChange, token::TokenFacts};
 use jeton_types::{
-    CredentialId, CredentialName, Digest, Freshness, NamespaceName, Prefix, Revision, RevocationId, ScopeSet, Secret,
-    SessionId, Span, StartId, Subject, TokenId, UnixTime, VerifierName,
+    CredentialId, CredentialName, Digest, Freshness, Hash32, NamespaceName, Prefix, Revision, RevocationId, ScopeSet,
+    Secret, SessionId, Span, StartId, Subject, TokenId, UnixTime, VerifierName,
 };
 pub use jeton_types::{CredentialRef, Labels};
 
@@ -476,6 +479,17 @@ pub struct PolicyRow {
     pub freshness: Freshness,
 }
 
+/// What is enforced in a namespace, in one hash (`feed-protocol.md` 24).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SetHashRow {
+    /// The namespace.
+    pub namespace: NamespaceName,
+    /// The last record of the namespace.
+    pub last_record: Revision,
+    /// What is enforced after it.
+    pub set_hash: Hash32,
+}
+
 /// One piece of a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SnapshotItem {
@@ -484,13 +498,6 @@ pub enum SnapshotItem {
         /// The head.
         at: Revision,
     },
-    /// Rows of a namespace, tombstones among them; at least one such item for each.
-    Rows {
-        /// The namespace.
-        namespace: NamespaceName,
-        /// Its policy, the same in every item.
-        policy: Policy,
-        /// At most 500.
-        rows: Vec<TokenEntry>,
-    },
+    /// At most 500 rows of a namespace, tombstones among them; at least one such item for each.
+    Rows(SnapshotPart),
 }

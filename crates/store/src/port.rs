@@ -16,7 +16,7 @@ use crate::{
     model::{
         Burn, Caller, CredentialDelete, CredentialFilter, CredentialPatch, CredentialRef, CredentialRow, IssueNew,
         Issued, NamespaceNew, NamespacePatch, NamespaceRow, Patched, PolicyRow, RevocationRow, RevokeNew,
-        RevokePreview, Revoked, RootReplaced, Rotated, SessionEndKind, SessionRow, SnapshotItem, StartRow,
+        RevokePreview, Revoked, RootReplaced, Rotated, SessionEndKind, SessionRow, SetHashRow, SnapshotItem, StartRow,
         StoredReceipt, TokenRow,
     },
 };
@@ -204,6 +204,8 @@ pub trait Store: Send + Sync + 'static {
     fn floors(&self) -> impl Future<Output = Result<Vec<(NamespaceName, Revision)>, StoreError>> + Send;
     /// The last record of each namespace.
     fn last_records(&self) -> impl Future<Output = Result<Vec<(NamespaceName, Revision)>, StoreError>> + Send;
+    /// What is enforced in each namespace, in one hash, and the last record that it follows.
+    fn set_hashes(&self) -> impl Future<Output = Result<Vec<SetHashRow>, StoreError>> + Send;
     /// Where the log stands in the database.
     fn head(&self) -> impl Future<Output = Result<Head, StoreError>> + Send;
     /// What is known of a head that somebody shows, in one view (`feed-protocol.md` 26).

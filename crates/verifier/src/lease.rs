@@ -46,8 +46,12 @@ impl LeaseCell {
 
     pub(crate) fn void(&self, why: Void) {
         self.update(|seen| {
-            // Goodbye is final.
-            let why = if seen.void == Some(Void::Goodbye) { Void::Goodbye } else { why };
+            // Goodbye is final, and a table that is wrong stays wrong until there is a lease on another.
+            let why = match seen.void {
+                Some(Void::Goodbye) => Void::Goodbye,
+                Some(Void::Mismatch) if why != Void::Goodbye => Void::Mismatch,
+                _ => why,
+            };
             Some(LeaseSeen { generation: seen.generation + 1, lease: None, void: Some(why) })
         });
     }

@@ -26,5 +26,5 @@ mod tests;
 pub use decide::{Required, decide};
 pub use look::{Computed, Looked};
 pub use replica::{MemoryReplica, Served};
-pub use table::{ShardedTable, Table, settle};
+pub use table::{ShardedTable, Table};
 pub use verdict::{Code, Outcome, Source, StaleWhy, Verdict, Waiting};

@@ -102,8 +102,8 @@ impl Computed {
     pub fn release<T: Table>(self, now: Now, replica: &MemoryReplica<T>) -> Outcome {
         let Self { looked, code } = self;
         let present = replica.leases.seen();
-        if code == Code::Revoked && present.void != Some(Void::Goodbye) {
-            // Irrevocable, so it is true whatever became of the lease.
+        if code == Code::Revoked && !matches!(present.void, Some(Void::Goodbye | Void::Mismatch)) {
+            // Irrevocable, so it is true whatever became of the lease, unless the table itself is wrong.
             return looked.revoked(now);
         }
         let lease = match standing_lease(&looked.seen, &present) {

@@ -11,17 +11,19 @@ use std::{
 use arc_swap::ArcSwap;
 use jeton_feed::{
     lease::{Lease, Standing, Void},
-    record::{Change, Policy, Record, TokenEntry},
+    message::SnapshotPart,
+    record::{Change, Record},
     replica::{Replica, Unappliable, Visible},
+    set_hash::SetHash,
 };
-use jeton_types::{Digest, Freshness, NamespaceName, Now, Prefix, Revision, token};
+use jeton_types::{Digest, Freshness, Hash32, NamespaceName, Now, Prefix, Revision, token};
 
 use crate::{
     decide::Required,
     first_use::CaughtUp,
     lease::LeaseCell,
     look::{Found, Looked},
-    table::{ShardedTable, Table, settle},
+    table::{ShardedTable, Table},
     verdict::{Code, Outcome, Source, StaleWhy, Verdict},
     view::{Namespace, View},
 };
@@ -60,10 +62,20 @@ pub struct Served {
 
 #[derive(Debug)]
 struct Writer<T> {
-    building: Option<Vec<Namespace<T>>>,
+    building: Option<Building<T>>,
+    /// The table was found to be wrong, so it bears witness to nothing.
+    mistrusted: bool,
     positions: HashMap<Arc<NamespaceName>, Position>,
     /// Views that somebody may still read. Dropped here and not by the last reader, who has no time to free a table.
     retired: Vec<Arc<View<T>>>,
+}
+
+/// A snapshot under way.
+#[derive(Debug)]
+struct Building<T> {
+    namespaces: Vec<Namespace<T>>,
+    /// What each should add up to in the end.
+    set_hashes: HashMap<Arc<NamespaceName>, Hash32>,
 }
 
 /// What was applied last in a namespace.
@@ -85,7 +97,12 @@ impl<T: Table> MemoryReplica<T> {
             view: ArcSwap::from_pointee(view),
             watermark: AtomicU64::new(0),
             leases: LeaseCell::default(),
-            writer: Mutex::new(Writer { building: None, positions: HashMap::new(), retired: Vec::new() }),
+            writer: Mutex::new(Writer {
+                building: None,
+                mistrusted: false,
+                positions: HashMap::new(),
+                retired: Vec::new(),
+            }),
             served,
         }
     }
@@ -241,49 +258,70 @@ impl<T: Table> MemoryReplica<T> {
     }
 }
 
+#[cfg(test)]
+impl<T: Table> MemoryReplica<T> {
+    pub(crate) fn table_of(&self, namespace: &NamespaceName) -> Arc<T> {
+        Arc::clone(&self.view.load().of_name(namespace).unwrap().table)
+    }
+}
+
 impl<T: Table> Replica for MemoryReplica<T> {
     fn watermark(&self) -> Revision {
         Self::watermark(self)
     }
 
     fn snapshot_begin(&self) {
-        self.writer().building = Some(Vec::new());
+        self.writer().building = Some(Building { namespaces: Vec::new(), set_hashes: HashMap::new() });
     }
 
-    fn snapshot_rows(&self, namespace: &NamespaceName, policy: &Policy, rows: Vec<TokenEntry>) {
+    fn snapshot_rows(&self, part: SnapshotPart) {
+        let SnapshotPart { namespace, policy, rows, set_hash } = part;
         let mut writer = self.writer();
-        let (Some(name), Some(building)) = (self.served(namespace), writer.building.as_mut()) else { return };
+        let mistrusted = writer.mistrusted;
+        let (Some(name), Some(building)) = (self.served(&namespace), writer.building.as_mut()) else { return };
+        if let Some(set_hash) = set_hash {
+            building.set_hashes.insert(Arc::clone(name), set_hash);
+        }
+        let building = &mut building.namespaces;
         if !building.iter().any(|built| built.name == *name) {
             building.push(Namespace { name: Arc::clone(name), policy: policy.clone(), table: Arc::new(T::default()) });
         }
         let Some(built) = building.iter_mut().find(|built| built.name == *name) else { return };
-        built.policy = policy.clone();
+        built.policy = policy;
         let view = self.view.load();
-        let known = view.of_name(namespace);
+        let known = view.of_name(&namespace).filter(|_| !mistrusted);
         for row in rows {
             // What ended here stays ended, even if the authority should have forgotten it (S7).
             let known = known.and_then(|known| known.table.find(&row.digest));
-            built.table.put(settle(row, known.as_ref()));
+            built.table.put(row.settled(known.as_ref()));
         }
     }
 
-    fn snapshot_end(&self, at: Revision) -> Visible {
+    fn snapshot_end(&self, at: Revision) -> Result<Visible, Unappliable> {
         let mut writer = self.writer();
-        let Some(built) = writer.building.take() else { return Visible::up_to(self.watermark()) };
+        let Some(Building { namespaces: built, set_hashes }) = writer.building.take() else {
+            return Ok(Visible::up_to(self.watermark()));
+        };
         let watermark = self.watermark();
         if at < watermark {
             // What is served has seen all that this has, and more.
-            return Visible::up_to(watermark);
+            return Ok(Visible::up_to(watermark));
         }
+        for namespace in &built {
+            adds_up(namespace, set_hashes.get(&namespace.name).copied())?;
+        }
+        writer.mistrusted = false;
         writer.positions = built.iter().map(|built| (Arc::clone(&built.name), Position::Snapshot(at))).collect();
         self.put_in_force(&mut writer, View::new(built, self.served.len()));
         self.watermark_raise(at);
-        Visible::up_to(at)
+        Ok(Visible::up_to(at))
     }
 
     fn anew(&self) {
         let mut writer = self.writer();
         (writer.building, writer.positions) = (None, HashMap::new());
+        // What another history ended has nothing to say of this one.
+        writer.mistrusted = true;
         // What is served stays until the snapshot is whole: without a lease nothing is answered of it but what has ended.
         self.watermark.store(0, Ordering::Release);
     }
@@ -321,9 +359,35 @@ impl<T: Table> Replica for MemoryReplica<T> {
                 Change::Unknown { .. } | Change::Start(_) => {}
             }
         }
+        // By the policy of the view that is in force now.
+        let view = self.view.load();
+        if let Some(namespace) = view.of_name(name) {
+            adds_up(namespace, record.set_hash)?;
+        }
         writer.positions.insert(Arc::clone(name), Position::Record(record.revision));
         self.watermark_raise(record.revision);
         Ok(Visible::up_to(record.revision))
+    }
+
+    fn set_hashes(&self, namespaces: &[NamespaceName]) -> Result<Vec<Hash32>, Unappliable> {
+        // The one lock of those who write: no row changes while it is summed up.
+        let _writer = self.writer();
+        let view = self.view.load();
+        let mut set_hashes = Vec::with_capacity(namespaces.len());
+        for name in namespaces {
+            let Some(namespace) = view.of_name(name) else { return Ok(Vec::new()) };
+            let kept = namespace.table.set_hash();
+            if namespace.table.set_hash_renew() != kept {
+                return Err(Unappliable::Mismatch { namespace: name.clone() });
+            }
+            set_hashes.push(set_hash(namespace));
+        }
+        Ok(set_hashes)
+    }
+
+    fn mistrust(&self) {
+        self.writer().mistrusted = true;
+        self.leases.void(Void::Mismatch);
     }
 
     fn watermark_advance(&self, to: Revision) {
@@ -340,6 +404,21 @@ impl<T: Table> Replica for MemoryReplica<T> {
 
     fn lease_void(&self, why: Void) {
         self.leases.void(why);
+    }
+}
+
+/// What the authority should say of a namespace that holds this.
+fn set_hash<T: Table>(namespace: &Namespace<T>) -> Hash32 {
+    SetHash::of_policy(&namespace.name, &namespace.policy).plus(namespace.table.set_hash()).to_hash()
+}
+
+/// Refuses what is not as the authority says, if it says (`feed-protocol.md` 24).
+fn adds_up<T: Table>(namespace: &Namespace<T>, expected: Option<Hash32>) -> Result<(), Unappliable> {
+    match expected {
+        Some(expected) if expected != set_hash(namespace) => {
+            Err(Unappliable::Mismatch { namespace: NamespaceName::clone(&namespace.name) })
+        }
+        _ => Ok(()),
     }
 }
 

@@ -6,7 +6,10 @@ mod shard;
 
 use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use jeton_feed::record::{EndReason, TokenEntry};
+use jeton_feed::{
+    record::{EndReason, TokenEntry},
+    set_hash::SetHash,
+};
 use jeton_types::{Digest, UnixTime};
 
 use self::{rights::Known, row::Row, shard::Shard};
@@ -18,7 +21,7 @@ use self::{rights::Known, row::Row, shard::Shard};
 pub trait Table: Default + Send + Sync + 'static {
     /// The entry of this digest.
     fn find(&self, digest: &Digest) -> Option<TokenEntry>;
-    /// Puts an entry, or renews one as [`settle`] says.
+    /// Puts an entry, or renews one as [`TokenEntry::settled`] says.
     fn put(&self, entry: TokenEntry);
     /// Brings an entry's expiry nearer, never farther.
     fn deadline(&self, digest: &Digest, expires_at: UnixTime);
@@ -26,26 +29,15 @@ pub trait Table: Default + Send + Sync + 'static {
     fn end(&self, digest: &Digest, reason: EndReason);
     /// How many entries there are.
     fn len(&self) -> usize;
+    /// The sum over all entries as this table has kept it, write by write.
+    fn set_hash(&self) -> SetHash;
+    /// The sum over all entries as they are now; it is what is kept from here on. Reads all of them.
+    fn set_hash_renew(&self) -> SetHash;
 
     /// Whether there is none.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
-}
-
-/// `entry` in the light of what is known of the same token: ended stays ended, and the nearest expiry holds. A replayed
-/// or late row, or a snapshot of an authority that forgot, resurrects nothing.
-#[must_use]
-pub fn settle(mut entry: TokenEntry, known: Option<&TokenEntry>) -> TokenEntry {
-    if let Some(known) = known {
-        entry.ended = known.ended.or(entry.ended);
-        entry.expires_at = nearest(known.expires_at, entry.expires_at);
-    }
-    entry
-}
-
-fn nearest(one: Option<UnixTime>, other: Option<UnixTime>) -> Option<UnixTime> {
-    one.into_iter().chain(other).min()
 }
 
 /// One for each value of a byte of the digest. Many, so that a shard that grows holds up few readers, and not for long.
@@ -92,26 +84,51 @@ impl Table for ShardedTable {
     fn put(&self, entry: TokenEntry) {
         let rights = self.rights.lock().unwrap_or_else(PoisonError::into_inner).of(&entry);
         let mut shard = self.write(&entry.digest);
-        match shard.find_mut(&entry.digest) {
-            Some(row) => *row = Row::new(settle(entry, Some(&row.entry())), rights),
+        match shard.find(&entry.digest).map(Row::entry) {
+            Some(known) => {
+                let digest = entry.digest;
+                let entry = entry.settled(Some(&known));
+                shard.change(&digest, |row| *row = Row::new(entry, rights));
+            }
             None => shard.insert(Row::new(entry, rights)),
         }
     }
 
     fn deadline(&self, digest: &Digest, expires_at: UnixTime) {
-        if let Some(row) = self.write(digest).find_mut(digest) {
-            row.deadline(expires_at);
-        }
+        self.write(digest).change(digest, |row| row.deadline(expires_at));
     }
 
     fn end(&self, digest: &Digest, reason: EndReason) {
-        if let Some(row) = self.write(digest).find_mut(digest) {
-            row.end(reason);
-        }
+        self.write(digest).change(digest, |row| row.end(reason));
     }
 
     fn len(&self) -> usize {
         self.shards.iter().map(|shard| shard.read().unwrap_or_else(PoisonError::into_inner).len()).sum()
+    }
+
+    fn set_hash(&self) -> SetHash {
+        let sum = |shard: &RwLock<Shard>| shard.read().unwrap_or_else(PoisonError::into_inner).set_hash();
+        self.shards.iter().map(sum).fold(SetHash::EMPTY, SetHash::plus)
+    }
+
+    fn set_hash_renew(&self) -> SetHash {
+        // Summed up under a lock that readers share; nobody else writes meanwhile.
+        let renew = |shard: &RwLock<Shard>| {
+            let sum = shard.read().unwrap_or_else(PoisonError::into_inner).set_hash_of_rows();
+            shard.write().unwrap_or_else(PoisonError::into_inner).set_hash_keep(sum);
+            sum
+        };
+        self.shards.iter().map(renew).fold(SetHash::EMPTY, SetHash::plus)
+    }
+}
+
+#[cfg(test)]
+impl ShardedTable {
+    /// Alters a row as bad memory would: without a word.
+    pub(crate) fn rot(&self, digest: &Digest) {
+        if let Some(row) = self.write(digest).find_mut(digest) {
+            row.rot();
+        }
     }
 }
 
@@ -162,6 +179,8 @@ mod tests {
                     Write::Deadline(key, at) => table.deadline(&Digest::from_bytes([key; 32]), UnixTime::from_micros(at)),
                     Write::End(key) => table.end(&Digest::from_bytes([key; 32]), EndReason::Revoked),
                 }
+                let kept = table.set_hash();
+                prop_assert_eq!(kept, table.set_hash_renew());
                 for before in before.into_iter().flatten() {
                     let after = table.find(&before.digest).unwrap();
                     prop_assert!(before.ended.is_none() || after.ended == before.ended);

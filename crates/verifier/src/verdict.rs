@@ -151,6 +151,7 @@ impl StaleWhy {
             Self::Voided(Void::Unappliable) => "unappliable",
             Self::Voided(Void::Rollback) => "rollback",
             Self::Voided(Void::OtherStore) => "other_store",
+            Self::Voided(Void::Mismatch) => "mismatch",
             Self::Voided(Void::Goodbye) => "leaving",
             Self::Overtaken => "overtaken",
             Self::NotInTime => "not_in_time",
@@ -171,6 +172,9 @@ impl fmt::Display for StaleWhy {
             Self::Voided(Void::Unappliable) => "a change from the authority could not be applied",
             Self::Voided(Void::Rollback) => "the authority's data were put back to an older state",
             Self::Voided(Void::OtherStore) => "the authority is another one, and its state has not come yet",
+            Self::Voided(Void::Mismatch) => {
+                "this replica is not what the authority's log leaves, and a snapshot is awaited"
+            }
             Self::Voided(Void::Goodbye) => "this verifier is leaving",
             Self::Overtaken => "answering took longer than the lease",
             Self::NotInTime => "the token is newer than this replica and the authority did not answer in time",

@@ -32,6 +32,7 @@ use crate::{
     keys::Keyring,
     metric::Metrics,
     time::AuthorityTime,
+    witness::Witness,
 };
 
 /// What the feed is made of.
@@ -50,6 +51,8 @@ pub struct HubParts {
     pub metrics: Arc<Metrics>,
     /// Who is told of what happens.
     pub events: Events,
+    /// Who says which set hashes are told.
+    pub witness: Arc<Witness>,
     /// The start that was recorded.
     pub start: StartId,
     /// Where a rollback is remembered.

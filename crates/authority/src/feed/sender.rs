@@ -63,6 +63,8 @@ pub(super) struct Terms {
     pub(super) resume: Option<Revision>,
     /// What it has seen is of another history.
     pub(super) foreign: bool,
+    /// What it holds is not what the log leaves (`feed-protocol.md` 24).
+    pub(super) mismatch: bool,
 }
 
 impl Sender<'_> {
@@ -77,11 +79,13 @@ impl Sender<'_> {
     async fn follow(&mut self, terms: Terms) -> Result<std::convert::Infallible, End> {
         let log = self.shared.parts.store.commit_log();
         let mut changed = log.changed();
-        let Terms { protocol, resume, foreign } = terms;
+        let Terms { protocol, resume, foreign, mismatch } = terms;
         self.covered.raise(resume.unwrap_or_default());
         let (head, authority_time) = (self.shared.head(), self.shared.parts.time.now());
         self.told = head.revision;
-        self.out.send(ToVerifier::Welcome(Welcome { protocol, resume, head, authority_time, foreign })).await?;
+        self.out
+            .send(ToVerifier::Welcome(Welcome { protocol, resume, mismatch, head, authority_time, foreign }))
+            .await?;
         let mut sent = match resume {
             Some(resume) => resume,
             None => self.snapshot().await?,
@@ -158,10 +162,14 @@ impl Sender<'_> {
         if let Some(records) = store.commit_log().after(after, BATCH) {
             return Ok(records);
         }
-        let records = store.records(after, upto, BATCH).await.map_err(|error| {
+        let mut records = store.records(after, upto, BATCH).await.map_err(|error| {
             warn!(%error, "records could not be read for a verifier");
             End::Unavailable
         })?;
+        // The store has what it summed up itself; what is in memory was vouched for.
+        for record in &mut records {
+            record.set_hash = record.set_hash.filter(|_| self.shared.parts.witness.agrees(&record.namespace));
+        }
         Ok(records.into_iter().map(Arc::new).collect())
     }
 
@@ -194,9 +202,10 @@ impl Sender<'_> {
                             pace = Pace::default();
                             ToVerifier::SnapshotBegin { at }
                         }
-                        Some(SnapshotItem::Rows { namespace, policy, rows }) => {
+                        Some(SnapshotItem::Rows(mut part)) => {
                             pace.pieces += 1;
-                            ToVerifier::SnapshotRows { namespace, policy, rows }
+                            part.set_hash = part.set_hash.filter(|_| shared.parts.witness.agrees(&part.namespace));
+                            ToVerifier::SnapshotRows(part)
                         }
                     },
                     // Nothing is covered by what was sent so far.

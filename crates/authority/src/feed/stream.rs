@@ -13,6 +13,7 @@ use std::{
     time::Duration,
 };
 
+use jeton_api::event::AlarmEvent;
 use jeton_feed::{
     authority::{Input, StreamId},
     message::{Hello, ToAuthority, ToVerifier},
@@ -27,11 +28,12 @@ use tracing::{debug, info, warn};
 
 use super::{
     floor::{Control, Opening},
-    handle::Shared,
+    handle::{HubParts, Shared},
     hello::{Admitted, NotGood, Rejected, admit, token_look},
     outgoing::Outgoing,
     sender::{Covered, Sender, Terms, Unacked},
 };
+use crate::event::Event;
 
 /// How long a stream may take to say who it is.
 const HELLO_WAIT: Duration = Duration::from_secs(5);
@@ -132,6 +134,14 @@ async fn serve(
     let resume = resume(shared, &hello, &admitted);
     // Whoever shows nothing has seen nothing, or is too old to say.
     let foreign = admitted.judged == Some(Judgement::Foreign);
+    let mismatch = match resume {
+        None => false,
+        Some(resume) => match contradicts(shared, &hello, resume).await {
+            Ok(mismatch) => mismatch,
+            Err(end) => return end,
+        },
+    };
+    let resume = resume.filter(|_| !mismatch);
     let Admitted { protocol, facts, token, .. } = admitted;
     let mut control = shared.floor().stream_open(Opening {
         facts,
@@ -141,7 +151,7 @@ async fn serve(
         resume,
     });
     drop((looking, verification));
-    info!(session = %hello.session, verifier = %hello.verifier, stream = stream.stream.0, resume = ?resume, "stream opened");
+    info!(session = %hello.session, verifier = %hello.verifier, stream = stream.stream.0, resume = ?resume, mismatch, "stream opened");
     let open = Open {
         shared,
         hello: &hello,
@@ -151,7 +161,7 @@ async fn serve(
         covered: Covered::default(),
         left: AtomicBool::new(false),
     };
-    let end = open.run(incoming, out, &mut control, Terms { protocol, resume, foreign }).await;
+    let end = open.run(incoming, out, &mut control, Terms { protocol, resume, foreign, mismatch }).await;
     info!(session = %hello.session, verifier = %hello.verifier, stream = stream.stream.0, %end, "stream ended");
     end
 }
@@ -171,6 +181,37 @@ async fn reject(out: &Outgoing, hello: &Hello, rejected: Rejected) -> End {
         Ok(()) => End::Closed,
         Err(end) => end,
     }
+}
+
+/// Whether a hello says of the verifier's table what is not so (`feed-protocol.md` 24).
+async fn contradicts(shared: &Shared, hello: &Hello, resume: Revision) -> Result<bool, End> {
+    let parts = &shared.parts;
+    let hashes = parts.store.set_hashes().await.map_err(|error| {
+        warn!(%error, "a hello could not be decided");
+        End::Unavailable
+    })?;
+    for (namespace, said) in hello.namespaces.iter().zip(&hello.set_hashes) {
+        let kept = hashes.iter().find(|row| row.namespace == *namespace);
+        // Whoever is behind in a namespace is sent records of it, and looks at each.
+        let comparable = kept.filter(|row| row.last_record <= resume && parts.witness.agrees(namespace));
+        if comparable.is_some_and(|row| row.set_hash != *said) {
+            mismatch(parts, hello, namespace);
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn mismatch(parts: &HubParts, hello: &Hello, namespace: &NamespaceName) {
+    let message = format!(
+        "what verifier {} holds of namespace {namespace} is not what the log leaves: it answers stale until it has a \
+         snapshot. If it happens again, check that machine's memory",
+        hello.verifier
+    );
+    warn!(session = %hello.session, verifier = %hello.verifier, %namespace, "{message}");
+    parts.metrics.replica_mismatch_count();
+    let at = parts.time.now().into();
+    parts.events.tell(Event::Alarm(AlarmEvent { kind: "replica_mismatch".to_owned(), message, at }));
 }
 
 /// Where the verifier may go on: a session that was registered before, from a state that its own snapshot began.

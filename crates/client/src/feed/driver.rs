@@ -282,6 +282,7 @@ impl Driver {
             Effect::Asked { request } => self.shared.waiters.sent(self.shared.clock.now().boot, request),
             Effect::Watermark { request } => self.shared.waiters.answered(request),
             Effect::AsksFailed => self.shared.waiters.failed(),
+            Effect::Mistrusted => self.shared.observe.replica_mistrusted(),
             Effect::Lost(why) => {
                 self.shared.observe.session_lost();
                 self.shared.trouble(Trouble::of_loss(&why));

@@ -36,6 +36,9 @@ pub trait Observe: Send + Sync + 'static {
     /// A lease was granted.
     fn lease(&self) {}
 
+    /// The replica was not what the authority's log leaves: nothing is answered until a snapshot has taken its place.
+    fn replica_mistrusted(&self) {}
+
     /// The session was lost, and another takes its place.
     fn session_lost(&self) {}
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jeton_feed::{
     message::Refusal,
+    replica::Unappliable,
     verifier::{Fault, Note, SessionLost},
 };
 use jeton_types::{Freshness, NamespaceName, Revision, SessionId};
@@ -82,6 +83,8 @@ pub enum TroubleKind {
     Unreadable,
     /// The authority knows less than this verifier has seen.
     WentBack,
+    /// What this verifier holds is not what the authority's log leaves, or a snapshot did not add up.
+    Mismatch,
     /// The machine was paused; over with the next lease.
     Paused,
     /// The authority ended the session; another takes its place.
@@ -114,6 +117,7 @@ impl Trouble {
             },
             Note::OtherStore { .. } => TroubleKind::WentBack,
             Note::Fault(Fault::WentBack { .. }) => TroubleKind::WentBack,
+            Note::Fault(Fault::Mistrusted | Fault::Unappliable(Unappliable::Mismatch { .. })) => TroubleKind::Mismatch,
             Note::NeedsProtocol { .. } | Note::Fault(_) => TroubleKind::Unreadable,
             Note::Jump => TroubleKind::Paused,
             Note::StreamSilent | Note::Welcomed { .. } | Note::Snapshot { .. } | Note::GrantDiscarded => {

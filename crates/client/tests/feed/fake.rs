@@ -9,7 +9,7 @@ use std::sync::{
 
 use jeton_client::feed::{TokenSource, Verifier, VerifierConfig};
 use jeton_feed::{
-    message::{Grant, Hello, ToAuthority, ToVerifier, Welcome},
+    message::{Grant, Hello, SnapshotPart, ToAuthority, ToVerifier, Welcome},
     record::{Change, EndReason, Head, Policy, Record, TokenEntry},
 };
 use jeton_proto::wire::{
@@ -178,6 +178,7 @@ impl Peer {
         self.say(ToVerifier::Welcome(Welcome {
             protocol: jeton_feed::numbers::PROTOCOL,
             resume: resume.map(revision),
+            mismatch: false,
             head: head(SNAPSHOT_AT),
             authority_time: UnixTime::from_micros(1),
             foreign: false,
@@ -190,7 +191,12 @@ impl Peer {
         let at = revision(SNAPSHOT_AT);
         self.say(ToVerifier::SnapshotBegin { at });
         let rows = tokens.iter().map(|token| token.entry.clone()).collect();
-        self.say(ToVerifier::SnapshotRows { namespace: namespace(), policy: policy(), rows });
+        self.say(ToVerifier::SnapshotRows(SnapshotPart {
+            namespace: namespace(),
+            policy: policy(),
+            rows,
+            set_hash: None,
+        }));
         self.say(ToVerifier::SnapshotEnd { at });
         self.acked(SNAPSHOT_AT).await;
     }

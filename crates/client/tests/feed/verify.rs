@@ -17,7 +17,7 @@ use jeton_feed::{
 };
 use jeton_host::clock::SystemClock;
 use jeton_proto::wire;
-use jeton_types::{Clock, Now, Revision, ScopeSet, UnixTime};
+use jeton_types::{Clock, Hash32, Now, Revision, ScopeSet, UnixTime};
 use jeton_verifier::{Code, Required, Source, StaleWhy};
 
 use crate::{
@@ -239,6 +239,31 @@ async fn what_cannot_be_read_is_never_skipped() {
 }
 
 #[tokio::test]
+async fn what_does_not_add_up_is_stale_until_a_snapshot() {
+    let mut feed = FakeFeed::start().await;
+    let token = Token::new(500, 1);
+    let counted = Arc::new(Counted::default());
+    let config = VerifierConfig { observe: counted.clone(), ..feed.config() };
+    let (verifier, mut peer) = feed.ready(config, &[&token]).await;
+    let ToVerifier::Record(mut record) = record(1_001, SNAPSHOT_AT, Change::Token(Token::new(1_001, 2).entry)) else {
+        panic!("no record")
+    };
+    record.set_hash = Some(Hash32([7; 32]));
+    peer.say(ToVerifier::Record(record));
+    let last = peer.last_word().await;
+    assert!(!matches!(last, Some(ToAuthority::Ack { revision: at }) if at == revision(1_001)));
+    assert_eq!(why_stale(&verifier, &token).await, StaleWhy::Voided(Void::Mismatch));
+    assert_eq!(verifier.status().trouble.unwrap().kind, TroubleKind::Mismatch);
+    assert!(counted.0.lock().unwrap().contains(&"mistrusted".to_owned()));
+    let mut peer = feed.peer().await;
+    let hello = peer.hello().await;
+    assert_eq!((hello.resume, hello.set_hashes.len()), (None, 0));
+    peer.snapshot(&[&token]).await;
+    verifier.wait_ready().await.unwrap();
+    assert_eq!(code(&verifier, &token).await, Code::Valid);
+}
+
+#[tokio::test]
 async fn a_message_of_an_unknown_kind_makes_stale() {
     let mut feed = FakeFeed::start().await;
     let token = Token::new(500, 1);
@@ -275,6 +300,10 @@ impl Observe for Counted {
 
     fn snapshot(&self, _: Duration, rows: u64) {
         self.0.lock().unwrap().push(format!("snapshot of {rows}"));
+    }
+
+    fn replica_mistrusted(&self) {
+        self.0.lock().unwrap().push("mistrusted".to_owned());
     }
 
     fn connected(&self, connected: bool) {

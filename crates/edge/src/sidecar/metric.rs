@@ -32,6 +32,7 @@ pub(super) struct Metrics {
     tokens: Gauge,
     connected: Gauge,
     sessions_lost: Counter,
+    mismatches: Counter,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -53,6 +54,7 @@ impl Metrics {
             tokens: Gauge::default(),
             connected: Gauge::default(),
             sessions_lost: Counter::default(),
+            mismatches: Counter::default(),
         };
         let mut registry = Registry::default();
         registry.register(
@@ -93,6 +95,11 @@ impl Metrics {
             "Sessions that the authority ended, each followed by another",
             metrics.sessions_lost.clone(),
         );
+        registry.register(
+            "jeton_replica_mismatches",
+            "How often what is held was not what the authority's log leaves, and a snapshot took its place",
+            metrics.mismatches.clone(),
+        );
         build_info(&mut registry);
         Self { registry, ..metrics }
     }
@@ -114,6 +121,10 @@ impl Observe for Metrics {
     fn verification(&self, code: Code, source: Option<Source>) {
         let source = source.map_or("none", Source::as_str);
         self.verifications.get_or_create(&Verification { code: code.as_str(), source }).inc();
+    }
+
+    fn replica_mistrusted(&self) {
+        self.mismatches.inc();
     }
 
     fn session_lost(&self) {

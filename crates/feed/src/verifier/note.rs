@@ -54,6 +54,8 @@ pub enum Note {
 pub enum Fault {
     /// A record does not follow; a snapshot is asked for.
     Unappliable(Unappliable),
+    /// What the authority was told of this replica is not what the log leaves; a snapshot comes.
+    Mistrusted,
     /// A message came out of turn.
     Unexpected(&'static str),
     /// The authority chose a protocol that was not offered.
@@ -106,6 +108,9 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unappliable(why) => write!(f, "{why}: taking a snapshot"),
+            Self::Mistrusted => f.write_str(
+                "this replica is not what the log leaves: taking a snapshot. If it happens again, check this machine's memory",
+            ),
             Self::Unexpected(what) => write!(f, "the authority sent {what} out of turn: taking a snapshot"),
             Self::Protocol(protocol) => write!(f, "the authority chose protocol {protocol}, which was not offered"),
             Self::WentBack { known, head } => write!(

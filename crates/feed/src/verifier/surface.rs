@@ -65,6 +65,8 @@ pub enum Effect {
     },
     /// No watermark request will be answered: all who wait for one, or wanted one, are stale.
     AsksFailed,
+    /// The replica was not what the log leaves. Whatever was made of it is as wrong: a copy on disk is to be discarded.
+    Mistrusted,
     /// The session is over; go on with its `Session::successor`.
     Lost(SessionLost),
     /// Something to log or count.

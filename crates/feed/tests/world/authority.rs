@@ -440,7 +440,7 @@ impl World {
             None if hello.resume.is_none() => {
                 let facts = SessionFacts {
                     session,
-                    verifier: hello.verifier,
+                    verifier: hello.verifier.clone(),
                     credential: token_entry(*session.as_bytes()).credential,
                     namespaces: hello.namespaces.clone(),
                     opened: head.revision,
@@ -456,7 +456,11 @@ impl World {
             }
         }
         self.links.get_mut(&link).unwrap().session = Some(session);
-        let (epoch, resume) = (hello.epoch, hello.resume);
+        let epoch = hello.epoch;
+        let looks = self.plan.flaw != Some(Flaw::HelloNotSummedUp);
+        let contradicts = |resume| self.authority.store.contradicts(&hello, resume);
+        let mismatch = looks && hello.resume.is_some_and(contradicts);
+        let resume = hello.resume.filter(|_| !mismatch);
         self.hub_step(Input::StreamOpened { session, stream, epoch, token, resume });
         if !self.is_open_at_authority(link) {
             return;
@@ -464,7 +468,7 @@ impl World {
         let (_, authority_time) = self.authority.time(self.t);
         self.send_down(
             link,
-            ToVerifier::Welcome(Welcome { protocol: PROTOCOL, resume, head, authority_time, foreign: false }),
+            ToVerifier::Welcome(Welcome { protocol: PROTOCOL, resume, mismatch, head, authority_time, foreign: false }),
         );
         let cursor = resume.unwrap_or_else(|| {
             let (at, messages) = self.authority.store.snapshot(&hello.namespaces);

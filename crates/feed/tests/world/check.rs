@@ -20,6 +20,8 @@ pub(crate) struct Sightings {
     pub(crate) jumps: u64,
     pub(crate) starts: u64,
     pub(crate) ended_streams: u64,
+    pub(crate) rotten: u64,
+    pub(crate) mistrusted: u64,
     /// Milliseconds of authority's clock.
     pub(crate) strict_receipt_max: u64,
 }

@@ -153,6 +153,9 @@ impl World {
             }
             Action::Crash { process: None, span } => self.authority_crash(span * MILLI),
             Action::Crash { process: Some(index), span } => self.verifier_crash(index, span * MILLI),
+            Action::Rot { verifier, row, how } => {
+                self.check.seen.rotten += u64::from(self.verifiers[verifier].rot(row, how, &mut self.rng));
+            }
             Action::Leave { verifier, span } => {
                 self.schedule(self.t, Event::Verifier(verifier, VerifierEvent::Leave { span: span * MILLI }));
             }

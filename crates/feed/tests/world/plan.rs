@@ -51,8 +51,18 @@ pub(crate) enum Action {
     Stall { verifier: usize, span: u64 },
     /// kill -9, and a start after a while.
     Crash { process: Option<usize>, span: u64 },
+    /// A row of the table is lost, added or altered, and nobody wrote it.
+    Rot { verifier: usize, row: usize, how: Rot },
     /// Goodbye, and another process after a while.
     Leave { verifier: usize, span: u64 },
+}
+
+/// What becomes of a row.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Rot {
+    Lost,
+    Added,
+    Altered,
 }
 
 /// A world in which one rule is broken on purpose, to see that the checks notice.
@@ -78,10 +88,14 @@ pub(crate) enum Flaw {
     NewestPolicyOnly,
     /// The authority acknowledges without waiting for the hellos that it has begun to verify.
     HelloNotCounted,
+    /// The replica follows the log and never compares what it holds.
+    ChainOnly,
+    /// The authority does not compare what a hello says of the verifier's table.
+    HelloNotSummedUp,
 }
 
 impl Flaw {
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::AckBeforeApply,
         Self::AnswerAfterGoodbye,
         Self::LeaseFromReceive,
@@ -92,6 +106,8 @@ impl Flaw {
         Self::StartForgotten,
         Self::NewestPolicyOnly,
         Self::HelloNotCounted,
+        Self::ChainOnly,
+        Self::HelloNotSummedUp,
     ];
 }
 
@@ -125,6 +141,7 @@ fn action() -> impl Strategy<Value = Action> {
     let process = || prop_oneof![1 => Just(None), 3 => verifier().prop_map(Some)];
     let short = || prop_oneof![1 => 1..400_u64, 2 => 400..3_000_u64];
     let span = move || prop_oneof![2 => short(), 2 => 3_000..12_000_u64, 1 => 12_000..40_000_u64];
+    let rot = prop_oneof![Just(Rot::Lost), Just(Rot::Added), Just(Rot::Altered)];
     prop_oneof![
         12 => namespace().prop_map(|namespace| Action::Revoke { namespace }),
         3 => namespace().prop_map(|namespace| Action::Issue { namespace }),
@@ -139,5 +156,6 @@ fn action() -> impl Strategy<Value = Action> {
         2 => (verifier(), span()).prop_map(|(verifier, span)| Action::Stall { verifier, span }),
         3 => (process(), short()).prop_map(|(process, span)| Action::Crash { process, span }),
         2 => (verifier(), short()).prop_map(|(verifier, span)| Action::Leave { verifier, span }),
+        2 => (verifier(), any::<usize>(), rot).prop_map(|(verifier, row, how)| Action::Rot { verifier, row, how }),
     ]
 }

@@ -2,28 +2,50 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
 };
 
 use jeton_feed::{
     lease::{Lease, Standing, Void},
-    record::{Change, Policy, Record, TokenEntry},
+    message::SnapshotPart,
+    record::{Change, EndReason, Policy, Record, TokenEntry},
     replica::{Replica, Unappliable, Visible},
+    set_hash::SetHash,
 };
-use jeton_types::{Freshness, NamespaceName, Now, Revision, TokenId};
+use jeton_types::{Freshness, Hash32, NamespaceName, Now, Revision, TokenId};
 
 use super::{
     clock::{MILLI, Rng},
-    plan::Flaw,
+    plan::{Flaw, Rot},
+    store::token_entry,
 };
 
 type Tables = BTreeMap<NamespaceName, Table>;
+type Staged = (Tables, Vec<(NamespaceName, Option<Hash32>)>);
 
 #[derive(Debug, Clone)]
 pub(crate) struct Table {
-    pub(crate) freshness: Freshness,
+    pub(crate) policy: Policy,
     /// Whether each token has not ended.
     pub(crate) active: BTreeMap<TokenId, bool>,
+}
+
+impl Table {
+    fn set_hash(&self, namespace: &NamespaceName) -> Hash32 {
+        let of = |(token, active): (&TokenId, &bool)| {
+            let ended = (!active).then_some(EndReason::Revoked);
+            SetHash::of_entry(&TokenEntry { ended, ..token_entry(*token.as_bytes()) })
+        };
+        self.active.iter().map(of).fold(SetHash::of_policy(namespace, &self.policy), SetHash::plus).to_hash()
+    }
+
+    fn adds_up(&self, namespace: &NamespaceName, expected: Option<Hash32>) -> Result<(), Unappliable> {
+        if expected.is_none_or(|expected| expected == self.set_hash(namespace)) {
+            Ok(())
+        } else {
+            Err(Unappliable::Mismatch { namespace: namespace.clone() })
+        }
+    }
 }
 
 /// What one verification read, to be released later.
@@ -43,7 +65,15 @@ pub(crate) struct TestReplica {
     namespaces: Vec<NamespaceName>,
     flaw: Option<Flaw>,
     tables: RefCell<Tables>,
-    staged: RefCell<Option<Tables>>,
+    /// What the tables would be had nothing rotted, and the tokens that did.
+    truth: RefCell<Tables>,
+    rotten: RefCell<BTreeSet<TokenId>>,
+    /// A record that is applied although the table is wrong.
+    pub(crate) unnoticed: Cell<Option<Revision>>,
+    /// Snapshots that were put in force.
+    pub(crate) snapshots: Cell<u64>,
+    /// With the set hashes that it should have in the end.
+    staged: RefCell<Option<Staged>>,
     watermark: Cell<Revision>,
     lease: Cell<Option<Lease>>,
     generation: Cell<u64>,
@@ -58,6 +88,10 @@ impl TestReplica {
             namespaces,
             flaw,
             tables: RefCell::default(),
+            truth: RefCell::default(),
+            rotten: RefCell::default(),
+            unnoticed: Cell::default(),
+            snapshots: Cell::default(),
             staged: RefCell::default(),
             watermark: Cell::default(),
             lease: Cell::default(),
@@ -73,8 +107,10 @@ impl TestReplica {
         let (lease, generation) = (self.lease.get(), self.generation.get());
         let tables = self.tables.borrow();
         let table = tables.get(namespace)?;
-        let good = tokens.iter().copied().filter(|token| table.active.get(token) == Some(&true)).collect();
-        Some(Reading { namespace: namespace.clone(), freshness: table.freshness, good, lease, generation })
+        let rotten = self.rotten.borrow();
+        let good = |token: &TokenId| table.active.get(token) == Some(&true) && !rotten.contains(token);
+        let good = tokens.iter().copied().filter(good).collect();
+        Some(Reading { namespace: namespace.clone(), freshness: table.policy.freshness, good, lease, generation })
     }
 
     /// Where an answer stands that is to be released now.
@@ -96,6 +132,43 @@ impl TestReplica {
         self.lease.get().is_some_and(|lease| matches!(lease.standing(now, Freshness::Strict), Standing::Live(_)))
     }
 
+    /// Lets a row rot; says whether there was one.
+    pub(crate) fn rot(&self, row: usize, how: Rot, rng: &mut Rng) -> bool {
+        let mut tables = self.tables.borrow_mut();
+        let place = row % tables.len().max(1);
+        let Some(table) = tables.values_mut().nth(place) else { return false };
+        let token = match how {
+            Rot::Added => TokenId::from_bytes(bytes_of(rng)),
+            Rot::Lost | Rot::Altered => {
+                let Some(token) = table.active.keys().nth(row % table.active.len().max(1)) else { return false };
+                *token
+            }
+        };
+        match how {
+            Rot::Lost => {
+                table.active.remove(&token);
+            }
+            Rot::Added => {
+                table.active.insert(token, true);
+            }
+            Rot::Altered => {
+                let active = table.active.get(&token) == Some(&true);
+                table.active.insert(token, !active);
+            }
+        }
+        self.rotten.borrow_mut().insert(token)
+    }
+
+    /// The namespaces whose tables are not what the log leaves.
+    pub(crate) fn wrong(&self) -> Vec<NamespaceName> {
+        let (tables, truth) = (self.tables.borrow(), self.truth.borrow());
+        tables
+            .iter()
+            .filter(|(name, table)| truth[*name].active != table.active)
+            .map(|(name, _)| name.clone())
+            .collect()
+    }
+
     fn late_apply(&self, now: Now) {
         let mut late = self.late.borrow_mut();
         late.retain(|(at, record)| {
@@ -114,26 +187,32 @@ impl Replica for TestReplica {
     }
 
     fn snapshot_begin(&self) {
-        *self.staged.borrow_mut() = Some(Tables::new());
+        *self.staged.borrow_mut() = Some((Tables::new(), Vec::new()));
     }
 
-    fn snapshot_rows(&self, namespace: &NamespaceName, policy: &Policy, rows: Vec<TokenEntry>) {
-        if let Some(staged) = &mut *self.staged.borrow_mut() {
-            let table = staged
-                .entry(namespace.clone())
-                .or_insert_with(|| Table { freshness: policy.freshness, active: BTreeMap::new() });
+    fn snapshot_rows(&self, part: SnapshotPart) {
+        let SnapshotPart { namespace, policy, rows, set_hash } = part;
+        if let Some((staged, set_hashes)) = &mut *self.staged.borrow_mut() {
+            set_hashes.push((namespace.clone(), set_hash));
+            let table = staged.entry(namespace).or_insert_with(|| Table { policy, active: BTreeMap::new() });
             table.active.extend(rows.into_iter().map(|row| (row.token, row.ended.is_none())));
         }
     }
 
-    fn snapshot_end(&self, at: Revision) -> Visible {
-        let staged = self.staged.borrow_mut().take().unwrap_or_default();
+    fn snapshot_end(&self, at: Revision) -> Result<Visible, Unappliable> {
+        let (staged, set_hashes) = self.staged.borrow_mut().take().unwrap_or_default();
+        for (namespace, set_hash) in set_hashes {
+            staged[&namespace].adds_up(&namespace, set_hash)?;
+        }
         if at >= self.watermark.get() {
             self.late.borrow_mut().clear();
+            self.rotten.borrow_mut().clear();
+            self.snapshots.set(self.snapshots.get() + 1);
+            *self.truth.borrow_mut() = staged.clone();
             *self.tables.borrow_mut() = staged;
             self.watermark.set(at);
         }
-        Visible::up_to(self.watermark.get())
+        Ok(Visible::up_to(self.watermark.get()))
     }
 
     fn anew(&self) {
@@ -149,13 +228,42 @@ impl Replica for TestReplica {
             let (named, applied) = (record.predecessor, self.watermark.get());
             return Err(Unappliable::Gap { namespace: record.namespace.clone(), named, applied });
         }
+        let tables = self.tables.borrow();
+        let held = |token: &TokenId| tables[&record.namespace].active.contains_key(token);
+        let missing = record.changes.iter().find_map(|change| match change {
+            Change::End { token, .. } if !held(token) => Some(*token),
+            _ => None,
+        });
+        if let Some(token) = missing {
+            return Err(Unappliable::Missing { namespace: record.namespace.clone(), token });
+        }
+        drop(tables);
+        apply(&mut self.truth.borrow_mut(), record);
         if self.flaw == Some(Flaw::AckBeforeApply) {
             self.late.borrow_mut().push((self.clock.get(), record.clone()));
         } else {
-            apply(&mut self.tables.borrow_mut(), record);
+            let mut tables = self.tables.borrow_mut();
+            apply(&mut tables, record);
+            if self.flaw != Some(Flaw::ChainOnly) {
+                tables[&record.namespace].adds_up(&record.namespace, record.set_hash)?;
+            }
+            drop(tables);
+            if self.wrong().contains(&record.namespace) {
+                self.unnoticed.set(Some(record.revision));
+            }
         }
         self.watermark.set(record.revision);
         Ok(Visible::up_to(record.revision))
+    }
+
+    fn set_hashes(&self, namespaces: &[NamespaceName]) -> Result<Vec<Hash32>, Unappliable> {
+        let tables = self.tables.borrow();
+        let of = |namespace: &NamespaceName| Some(tables.get(namespace)?.set_hash(namespace));
+        Ok(namespaces.iter().map(of).collect::<Option<_>>().unwrap_or_default())
+    }
+
+    fn mistrust(&self) {
+        self.lease_void(Void::Mismatch);
     }
 
     fn watermark_advance(&self, to: Revision) {
@@ -187,12 +295,10 @@ impl Replica for TestReplica {
 }
 
 fn apply(tables: &mut Tables, record: &Record) {
-    let table = tables
-        .entry(record.namespace.clone())
-        .or_insert_with(|| Table { freshness: Freshness::Strict, active: BTreeMap::new() });
+    let table = tables.get_mut(&record.namespace).unwrap();
     for change in &record.changes {
         match change {
-            Change::Policy(policy) => table.freshness = policy.freshness,
+            Change::Policy(policy) => table.policy = policy.clone(),
             Change::Token(entry) => {
                 table.active.entry(entry.token).or_insert(entry.ended.is_none());
             }

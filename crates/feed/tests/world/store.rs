@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use jeton_feed::{
     authority::{Committed, Evidence, EvidenceKind, HubSetup, Pending, PolicyFact, ReceiptFacts, SessionFacts},
-    message::ToVerifier,
+    message::{Hello, SnapshotPart, ToVerifier},
     record::{Change, EndReason, Head, Policy, Record, TokenEntry},
+    set_hash::SetHash,
 };
 use jeton_types::{
     BootTime, CredentialId, Digest, Hash32, NamespaceName, Now, Revision, RevocationId, ScopeSet, SessionId, StartId,
@@ -86,13 +87,14 @@ impl Store {
                 Change::Deadline { .. } | Change::Unknown { .. } => {}
             }
         }
+        let set_hash = Some(rows_hash(namespace, rows));
         let record = Record {
             revision,
             predecessor,
             namespace: namespace.clone(),
             start: self.start(),
             chain_hash: Hash32::ZERO,
-            set_hash: None,
+            set_hash,
             committed_at: now,
             changes,
         };
@@ -134,12 +136,21 @@ impl Store {
         let rows_of = |namespace: &NamespaceName| {
             let rows = &self.rows[namespace];
             let (policy, rows) = (rows.policy.clone(), rows.tokens.values().cloned().collect());
-            ToVerifier::SnapshotRows { namespace: namespace.clone(), policy, rows }
+            let set_hash = Some(rows_hash(namespace, &self.rows[namespace]));
+            ToVerifier::SnapshotRows(SnapshotPart { namespace: namespace.clone(), policy, rows, set_hash })
         };
         let mut messages = vec![ToVerifier::SnapshotBegin { at }];
         messages.extend(namespaces.iter().map(rows_of));
         messages.push(ToVerifier::SnapshotEnd { at });
         (at, messages)
+    }
+
+    /// Whether a verifier that is up to date says of itself what is not so (`feed-protocol.md` 24).
+    pub(crate) fn contradicts(&self, hello: &Hello, resume: Revision) -> bool {
+        hello.namespaces.iter().zip(&hello.set_hashes).any(|(namespace, said)| {
+            let rows = &self.rows[namespace];
+            resume >= rows.last && *said != rows_hash(namespace, rows)
+        })
     }
 
     pub(crate) fn setup(&self, now: Now, authority_time: UnixTime) -> HubSetup {
@@ -176,6 +187,11 @@ impl Store {
             pending: committed().filter_map(pending).collect(),
         }
     }
+}
+
+fn rows_hash(namespace: &NamespaceName, rows: &Rows) -> Hash32 {
+    let entries = rows.tokens.values().map(SetHash::of_entry);
+    entries.fold(SetHash::of_policy(namespace, &rows.policy), SetHash::plus).to_hash()
 }
 
 fn ended_since(row: &SessionRow, committed: &Committed) -> Option<Evidence> {

@@ -2,17 +2,17 @@
 
 use jeton_feed::{
     lease::Standing,
-    message::ToVerifier,
+    message::{ToAuthority, ToVerifier, Welcome},
     verifier::{Effect, Input, Session, SessionConfig},
 };
-use jeton_types::{NamespaceName, SessionId, TokenId};
+use jeton_types::{NamespaceName, Revision, SessionId, TokenId};
 
 use super::{
     Event, World,
     authority::AuthorityHost,
-    clock::{MILLI, MachineClock},
+    clock::{MILLI, MachineClock, Rng},
     net::LinkId,
-    plan::{Flaw, Plan, SERVED},
+    plan::{Flaw, Plan, Rot, SERVED},
     replica::{Reading, TestReplica, bytes_of},
 };
 
@@ -43,6 +43,27 @@ struct Process {
     attempt: u64,
     /// The earliest tick under way.
     tick_at: u64,
+    /// How many snapshots there had been when the table was found to be wrong.
+    mistrusted: Option<u64>,
+    /// What was wrong when the authority let the stream go on from it, how far it was then, and the snapshots by then.
+    welcomed_wrong: Option<(Vec<NamespaceName>, Revision, u64)>,
+}
+
+impl Process {
+    /// The table was found to be wrong, and no snapshot has come since.
+    fn is_mistrusted(&self) -> bool {
+        self.mistrusted == Some(self.replica.snapshots.get())
+    }
+
+    /// The authority has said what it had to say of the hello, and what was wrong still is.
+    fn is_welcomed_wrong(&self) -> bool {
+        self.welcomed_wrong.as_ref().is_some_and(|(wrong, head, snapshots)| {
+            let still = self.replica.wrong();
+            *snapshots == self.replica.snapshots.get()
+                && jeton_feed::replica::Replica::watermark(&self.replica) >= *head
+                && wrong.iter().any(|name| still.contains(name))
+        })
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -113,6 +134,11 @@ impl VerifierHost {
 
     pub(crate) fn is_live(&self, t: u64) -> bool {
         self.process.as_ref().is_some_and(|process| process.replica.is_live(self.clock.now(t)))
+    }
+
+    /// Lets a row of the table rot, if there is one; says whether there was.
+    pub(crate) fn rot(&self, row: usize, how: Rot, rng: &mut Rng) -> bool {
+        self.process.as_ref().is_some_and(|process| process.replica.rot(row, how, rng))
     }
 
     fn reachable(&self, t: u64) -> bool {
@@ -229,6 +255,8 @@ impl World {
             link: None,
             attempt: 0,
             tick_at: u64::MAX,
+            mistrusted: None,
+            welcomed_wrong: None,
         });
         self.verifier_step(index, Input::Tick);
         self.schedule(self.t, Event::Verifier(index, VerifierEvent::ProbeOften { life }));
@@ -258,7 +286,21 @@ impl World {
         let now = host.clock.now(self.t);
         let Some(process) = &mut host.process else { return };
         process.replica.clock.set(now);
+        let welcome = match &input {
+            Input::Message(ToVerifier::Welcome(Welcome { resume: Some(_), head, .. })) => Some(head.revision),
+            _ => None,
+        };
+        let granted = matches!(input, Input::Message(ToVerifier::Grant(_)));
         let effects = process.session.step(now, input, &process.replica);
+        if let Some(head) = welcome {
+            process.welcomed_wrong = Some((process.replica.wrong(), head, process.replica.snapshots.get()));
+        }
+        if let Some(revision) = process.replica.unnoticed.take() {
+            self.check.violated(|| format!("S21: verifier {index} applied {revision} to a wrong table"));
+        } else if granted && process.is_welcomed_wrong() {
+            self.check
+                .violated(|| format!("S21: verifier {index} has a lease on a table that its hello showed to be wrong"));
+        }
         let mut lost = false;
         for effect in effects {
             lost |= matches!(effect, Effect::Lost(_));
@@ -289,6 +331,9 @@ impl World {
                 }
             }
             Effect::Send(message) => {
+                if process.is_mistrusted() && matches!(message, ToAuthority::Ack { .. }) {
+                    self.check.violated(|| format!("S21: verifier {index} acknowledges without a snapshot"));
+                }
                 if let Some(link) = process.link {
                     self.send_up(link, message);
                 }
@@ -298,6 +343,10 @@ impl World {
                 process.session = process.session.successor(id, host.clock.now(self.t));
             }
             Effect::Note(jeton_feed::verifier::Note::Jump) => self.check.seen.jumps += 1,
+            Effect::Mistrusted => {
+                process.mistrusted = Some(process.replica.snapshots.get());
+                self.check.seen.mistrusted += 1;
+            }
             Effect::Asked { .. } | Effect::Watermark { .. } | Effect::AsksFailed | Effect::Note(_) => {}
         }
     }
@@ -378,6 +427,9 @@ impl World {
         let mut jumped = false;
         for reading in readings {
             let standing = process.replica.standing(now, reading);
+            if process.is_mistrusted() && matches!(standing, Some(Standing::Live(_) | Standing::Grace(_))) {
+                self.check.violated(|| format!("S21: verifier {index} answers from a wrong table"));
+            }
             jumped |= standing == Some(Standing::Jumped);
             match standing {
                 Some(Standing::Live(_)) => self.check.seen.answers_live += 1,

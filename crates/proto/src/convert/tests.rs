@@ -1,5 +1,5 @@
 use jeton_feed::{
-    message::{Grant, Hello, Refused, ToAuthority, ToVerifier, Welcome},
+    message::{Grant, Hello, Refused, SnapshotPart, ToAuthority, ToVerifier, Welcome},
     record::{Change, EndReason, Head, Policy, Record, TokenEntry},
 };
 use jeton_types::{CredentialId, Digest, Freshness, Prefix, Scope, ScopeSet, Span, StartId, TokenId};
@@ -143,17 +143,28 @@ fn refused() -> impl Strategy<Value = Refused> {
 }
 
 fn to_verifier() -> impl Strategy<Value = ToVerifier> {
-    let welcome = (any::<u32>(), option::of(revision_any()), head(), time(), any::<bool>()).prop_map(
-        |(protocol, resume, head, authority_time, foreign)| Welcome { protocol, resume, head, authority_time, foreign },
+    let rest = (any::<bool>(), any::<bool>());
+    let welcome = (any::<u32>(), option::of(revision_any()), head(), time(), rest).prop_map(
+        |(protocol, resume, head, authority_time, (mismatch, foreign))| Welcome {
+            protocol,
+            resume,
+            mismatch,
+            head,
+            authority_time,
+            foreign,
+        },
     );
     prop_oneof![
         welcome.prop_map(ToVerifier::Welcome),
         revision_any().prop_map(|at| ToVerifier::SnapshotBegin { at }),
-        (namespace(), policy(), vec(entry(), 0..5)).prop_map(|(namespace, policy, rows)| ToVerifier::SnapshotRows {
-            namespace,
-            policy,
-            rows
-        }),
+        (namespace(), policy(), vec(entry(), 0..5), option::of(hash_any())).prop_map(
+            |(namespace, policy, rows, set_hash)| ToVerifier::SnapshotRows(SnapshotPart {
+                namespace,
+                policy,
+                rows,
+                set_hash
+            })
+        ),
         revision_any().prop_map(|at| ToVerifier::SnapshotEnd { at }),
         record().prop_map(ToVerifier::Record),
         (revision_any(), time(), head()).prop_map(|(watermark, authority_time, head)| ToVerifier::Heartbeat {

@@ -1,1 +1,1 @@
-SELECT last_record FROM namespace WHERE name = ?1
+SELECT last_record, set_hash FROM namespace WHERE name = ?1

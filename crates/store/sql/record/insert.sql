@@ -1,2 +1,2 @@
 INSERT INTO record (revision, predecessor, namespace, start, chain_hash, set_hash, committed_at, changes)
-VALUES (?1, ?2, ?3, ?4, ?5, NULL, ?6, ?7)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)

@@ -169,6 +169,7 @@ impl Shared {
         };
         let done = catch_unwind(AssertUnwindSafe(|| work(&mut draft)))
             .unwrap_or_else(|_| Err(StoreError::Unavailable("the mutation panicked".to_owned())))?;
+        draft.set_hash_fill();
         let Draft { state, start: begun, written, .. } = draft;
         let boot = self.time.boot();
         self.disk.replace(&before, state).map_err(|error| self.stop(error))?;

@@ -23,7 +23,7 @@ use crate::{
         Burn, Caller, CredentialDelete, CredentialFilter, CredentialPatch, CredentialRef, CredentialRow,
         CredentialState, IssueNew, Issued, NamespaceNew, NamespacePatch, NamespaceRow, Patched, PolicyRow,
         RevocationRow, RevokeNew, RevokePreview, Revoked, RootReplaced, Rotated, SessionEndKind, SessionRow,
-        SnapshotItem, StartRow, StoredReceipt, TokenRow,
+        SetHashRow, SnapshotItem, StartRow, StoredReceipt, TokenRow,
     },
 };
 
@@ -239,6 +239,18 @@ impl Store for Memory {
 
     async fn last_records(&self) -> Result<Vec<(NamespaceName, Revision)>, StoreError> {
         Ok(marks(&self.view().last_records))
+    }
+
+    async fn set_hashes(&self) -> Result<Vec<SetHashRow>, StoreError> {
+        let view = self.view();
+        let of = |(namespace, last_record): (&NamespaceName, &Revision)| {
+            Some(SetHashRow {
+                namespace: namespace.clone(),
+                last_record: *last_record,
+                set_hash: view.set_hash(namespace)?,
+            })
+        };
+        Ok(view.last_records.iter().filter_map(of).collect())
     }
 
     async fn head(&self) -> Result<Head, StoreError> {

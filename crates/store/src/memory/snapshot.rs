@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 
+use jeton_feed::message::SnapshotPart;
 use jeton_types::{NamespaceName, Revision};
 
 use super::state::State;
@@ -22,16 +23,16 @@ impl State {
         }
         for name in namespaces {
             let policy = self.namespace(name)?.policy();
-            let rows = self.tokens.values().filter(|token| token.namespace == *name);
-            let rows: Vec<_> = rows
-                .filter_map(|token| self.credentials.get(&token.credential).map(|credential| token.entry(credential)))
-                .collect();
-            let mut pieces: Vec<_> = rows.chunks(ROWS_MAX).map(<[_]>::to_vec).collect();
-            if pieces.is_empty() {
+            let mut pieces: Vec<_> = self.enforced(name).chunks(ROWS_MAX).map(<[_]>::to_vec).collect();
+            // The last one is whatever is left, and says what all add up to.
+            if pieces.last().is_none_or(|piece| piece.len() == ROWS_MAX) {
                 pieces.push(Vec::new());
             }
-            for rows in pieces {
-                if sink(SnapshotItem::Rows { namespace: name.clone(), policy: policy.clone(), rows }).is_break() {
+            let count = pieces.len();
+            for (place, rows) in pieces.into_iter().enumerate() {
+                let set_hash = self.set_hash(name).filter(|_| place + 1 == count);
+                let part = SnapshotPart { namespace: name.clone(), policy: policy.clone(), rows, set_hash };
+                if sink(SnapshotItem::Rows(part)).is_break() {
                     return Ok(None);
                 }
             }

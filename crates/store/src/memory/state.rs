@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use jeton_feed::record::{Change, Head, Record};
+use jeton_feed::{
+    record::{Change, Head, Record, TokenEntry},
+    set_hash::SetHash,
+};
 use jeton_lifecycle::audit;
 use jeton_types::{
     CredentialId, Digest, Entropy, Hash32, NamespaceName, Prefix, Revision, RevocationId, SessionId, StartId, TokenId,
@@ -105,6 +108,20 @@ impl State {
         self.revocations.get(&id).cloned().ok_or(StoreError::NotFound("revocation"))
     }
 
+    /// What is enforced in a namespace, in one hash, row by row.
+    pub(super) fn set_hash(&self, namespace: &NamespaceName) -> Option<Hash32> {
+        let policy = self.namespaces.get(namespace)?.policy();
+        let rows = self.enforced(namespace);
+        let sum = rows.iter().map(SetHash::of_entry).fold(SetHash::of_policy(namespace, &policy), SetHash::plus);
+        Some(sum.to_hash())
+    }
+
+    /// The rows of a namespace, as they are enforced.
+    pub(super) fn enforced(&self, namespace: &NamespaceName) -> Vec<TokenEntry> {
+        let rows = self.tokens.values().filter(|token| token.namespace == *namespace);
+        rows.filter_map(|token| Some(token.entry(self.credentials.get(&token.credential)?))).collect()
+    }
+
     pub(super) fn audit_head(&self) -> audit::Head {
         self.audit.last().map_or(audit::Head::START, |link| audit::Head { seq: link.entry.seq, hash: link.hash })
     }
@@ -148,6 +165,16 @@ pub(super) struct Entry<'a> {
 }
 
 impl Draft<'_> {
+    /// Writes into the record what is enforced now that all is done. A mutation has one record at most.
+    pub(super) fn set_hash_fill(&mut self) {
+        for (record, _) in &mut self.written {
+            Arc::make_mut(record).set_hash = self.state.set_hash(&record.namespace);
+            if let Some(kept) = self.state.records.last_mut().filter(|kept| kept.revision == record.revision) {
+                *kept = Arc::clone(record);
+            }
+        }
+    }
+
     pub(super) fn now(&self) -> UnixTime {
         self.time.now()
     }
@@ -201,6 +228,7 @@ impl Draft<'_> {
             namespace: namespace.clone(),
             start,
             chain_hash,
+            // Once all is done.
             set_hash: None,
             committed_at: at,
             changes,

@@ -213,7 +213,8 @@ impl Update<'_> {
                 changes,
                 revocation: None,
             },
-        )
+        )?;
+        Ok(())
     }
 }
 

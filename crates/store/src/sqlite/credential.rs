@@ -92,7 +92,6 @@ pub(super) fn rotate(
     if let Some(expires_at) = plan.previous_expires_at
         && previous.expires_at != Some(expires_at)
     {
-        row::run(tx.conn, sql!("token/deadline_set"), params![previous.id.as_bytes(), time_value(expires_at)])?;
         previous.expires_at = Some(expires_at);
         changes.push(Change::Deadline { digest: previous.digest, token: previous.id, expires_at });
     }
@@ -108,6 +107,9 @@ pub(super) fn rotate(
             revocation: None,
         },
     )?;
+    if let Some(expires_at) = plan.previous_expires_at {
+        row::run(tx.conn, sql!("token/deadline_set"), params![previous.id.as_bytes(), time_value(expires_at)])?;
+    }
     Ok(Rotated { credential, token, secret, previous, revision: stamp.revision })
 }
 

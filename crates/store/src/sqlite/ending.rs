@@ -48,7 +48,19 @@ pub(super) fn end(tx: &mut Tx<'_>, stamp: Stamp, ending: Ending<'_>) -> Result<R
         receipt: None,
     };
     insert(tx.conn, &revocation)?;
-    for change in &ending.changes {
+    let record = tx.publish(
+        stamp,
+        Entry {
+            actor: ending.actor,
+            action: ending.action,
+            namespace: &revocation.namespace,
+            object: ending.object.unwrap_or_else(|| revocation.id.to_string()),
+            reason: revocation.reason.as_deref(),
+            changes: ending.changes,
+            revocation: Some(revocation.id),
+        },
+    )?;
+    for change in &record.changes {
         match change {
             Change::End { token, reason, .. } => {
                 row::run(
@@ -68,18 +80,6 @@ pub(super) fn end(tx: &mut Tx<'_>, stamp: Stamp, ending: Ending<'_>) -> Result<R
             Change::Policy(_) | Change::Token(_) | Change::Start(_) | Change::Unknown { .. } => {}
         }
     }
-    tx.publish(
-        stamp,
-        Entry {
-            actor: ending.actor,
-            action: ending.action,
-            namespace: &revocation.namespace,
-            object: ending.object.unwrap_or_else(|| revocation.id.to_string()),
-            reason: revocation.reason.as_deref(),
-            changes: ending.changes,
-            revocation: Some(revocation.id),
-        },
-    )?;
     Ok(revocation)
 }
 

@@ -5,6 +5,7 @@ mod ballast;
 mod change;
 mod credential;
 mod ending;
+mod enforced;
 mod namespace;
 mod once;
 mod open;
@@ -60,7 +61,7 @@ use crate::{
     model::{
         Burn, Caller, CredentialDelete, CredentialFilter, CredentialPatch, CredentialRef, CredentialRow, IssueNew,
         Issued, NamespaceNew, NamespacePatch, NamespaceRow, Patched, PolicyRow, RevocationRow, RevokeNew,
-        RevokePreview, Revoked, RootReplaced, Rotated, SessionEndKind, SessionRow, SnapshotItem, StartRow,
+        RevokePreview, Revoked, RootReplaced, Rotated, SessionEndKind, SessionRow, SetHashRow, SnapshotItem, StartRow,
         StoredReceipt, TokenRow,
     },
 };
@@ -69,6 +70,13 @@ use crate::{
 pub trait CommitObserver: Send + Sync + 'static {
     /// A commit of `batch_size` mutations took this long, from the first of them to durable.
     fn committed(&self, batch_size: usize, took: Duration);
+
+    /// Whether the set hash of a record that is durable now may be published: whoever keeps the rows a second time says no
+    /// when they add up to something else (`feed-protocol.md` 24). Called for each record, in order, before anybody is told.
+    fn vouch(&self, record: &Record) -> bool {
+        let _ = record;
+        true
+    }
 }
 
 impl<F: Fn(usize, Duration) + Send + Sync + 'static> CommitObserver for F {
@@ -482,6 +490,10 @@ impl Store for Sqlite {
 
     async fn last_records(&self) -> Result<Vec<(NamespaceName, Revision)>, StoreError> {
         self.read(|conn| Ok(row::all(conn, sql!("namespace/last_record_list"), [], row::namespace_mark)?)).await
+    }
+
+    async fn set_hashes(&self) -> Result<Vec<SetHashRow>, StoreError> {
+        self.read(enforced::set_hashes).await
     }
 
     async fn head(&self) -> Result<Head, StoreError> {

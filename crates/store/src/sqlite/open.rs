@@ -7,6 +7,7 @@ use jeton_types::{Hash32, Revision, StartId, UnixTime};
 use rusqlite::{Connection, OpenFlags, TransactionBehavior, config::DbConfig};
 
 use super::{
+    enforced,
     row::{self, sql},
     trail,
 };
@@ -24,6 +25,7 @@ const MIGRATIONS: &[&str] = &[
     sql!("migrations/0002_ends"),
     sql!("migrations/0003_audit_chain"),
     sql!("migrations/0004_idempotency"),
+    sql!("migrations/0005_set_hash"),
 ];
 const STATEMENTS_CACHED: usize = 96;
 
@@ -116,7 +118,8 @@ fn adopt(conn: &mut Connection, path: &Path) -> Result<(), StoreError> {
     }
     configure(conn)?;
     migrate(conn, version)?;
-    trail::chain_begin(conn)
+    trail::chain_begin(conn)?;
+    enforced::set_hash_begin(conn)
 }
 
 fn configure(conn: &Connection) -> Result<(), StoreError> {

@@ -2,14 +2,11 @@
 
 use std::ops::ControlFlow;
 
-use jeton_feed::record::TokenEntry;
+use jeton_feed::message::SnapshotPart;
 use jeton_types::{NamespaceName, Revision};
-use rusqlite::{Connection, Row};
+use rusqlite::Connection;
 
-use super::{
-    namespace, open,
-    row::{self, sql},
-};
+use super::{enforced, namespace, open, row::sql};
 use crate::{StoreError, model::SnapshotItem};
 
 /// Rows in one piece.
@@ -29,24 +26,24 @@ pub(super) fn read(
     for name in namespaces {
         let namespace = namespace::find(&view, name)?.ok_or(StoreError::NotFound("namespace"))?;
         let policy = namespace.policy();
+        let set_hash = enforced::set_hash(&view, name)?;
         let mut statement = view.prepare_cached(sql!("token/list_by_namespace"))?;
         let mut rows = statement.query([name.as_str()])?;
         let mut piece = Vec::new();
-        let mut sent = 0_usize;
         loop {
-            let next = rows.next()?.map(entry).transpose()?;
+            let next = rows.next()?.map(enforced::entry).transpose()?;
             let last = next.is_none();
             piece.extend(next);
-            if piece.len() == ROWS_MAX || (last && (sent == 0 || !piece.is_empty())) {
-                let item = SnapshotItem::Rows {
+            if piece.len() == ROWS_MAX || last {
+                let part = SnapshotPart {
                     namespace: name.clone(),
                     policy: policy.clone(),
                     rows: std::mem::take(&mut piece),
+                    set_hash: set_hash.filter(|_| last),
                 };
-                if sink(item).is_break() {
+                if sink(SnapshotItem::Rows(part)).is_break() {
                     return Ok(None);
                 }
-                sent += 1;
             }
             if last {
                 break;
@@ -54,17 +51,4 @@ pub(super) fn read(
         }
     }
     Ok(Some(head.revision))
-}
-
-fn entry(row: &Row<'_>) -> rusqlite::Result<TokenEntry> {
-    Ok(TokenEntry {
-        digest: row::digest(row, 0)?,
-        token: row::token_id(row, 1)?,
-        credential: row::credential_id(row, 2)?,
-        subject: row::subject(row, 3)?,
-        scopes: row::scopes(row, 4)?,
-        expires_at: row::time_opt(row, 5)?,
-        disabled: row.get(7)?,
-        ended: row::end_reason(row, 6)?,
-    })
 }

@@ -12,7 +12,7 @@ use jeton_types::{Entropy, NamespaceName, Prefix, Revision, RevocationId, StartI
 use rusqlite::{Connection, params};
 
 use super::{
-    open,
+    enforced, open,
     row::{self, sql, time_value},
     trail,
 };
@@ -140,12 +140,16 @@ impl<'a> Tx<'a> {
         jeton_types::token::mint(prefix, stamp.revision, self.random())
     }
 
-    /// Appends the record, writes the audit entry, moves the counter.
-    pub(super) fn publish(&mut self, stamp: Stamp, entry: Entry<'_>) -> Result<(), StoreError> {
+    /// Appends the record, writes the audit entry, moves the counter. To be called *before* the rows are written that the
+    /// changes speak of: the namespace's set hash loses them as they were. What is born with the record may be there.
+    pub(super) fn publish(&mut self, stamp: Stamp, entry: Entry<'_>) -> Result<Arc<Record>, StoreError> {
         let namespace = entry.namespace;
-        let predecessor =
-            row::one(self.conn, sql!("namespace/last_record"), [namespace.as_str()], |found| row::revision(found, 0))?
-                .ok_or(StoreError::NotFound("namespace"))?;
+        let (predecessor, set_hash) =
+            row::one(self.conn, sql!("namespace/last_record"), [namespace.as_str()], |found| {
+                Ok((row::revision(found, 0)?, row::hash_opt(found, 1)?))
+            })?
+            .ok_or(StoreError::NotFound("namespace"))?;
+        let set_hash = enforced::set_hash_after(self.conn, namespace, set_hash, stamp, &entry.changes)?.to_hash();
         let changes = record_code::encode(&entry.changes)?;
         let framed =
             Framed { revision: stamp.revision, predecessor, namespace, start: stamp.start, committed_at: stamp.at };
@@ -161,11 +165,16 @@ impl<'a> Tx<'a> {
                 namespace.as_str(),
                 stamp.start.as_bytes(),
                 chain_hash.as_bytes(),
+                set_hash.as_bytes(),
                 at,
                 changes
             ],
         )?;
-        row::run(self.conn, sql!("namespace/last_record_advance"), params![namespace.as_str(), revision])?;
+        row::run(
+            self.conn,
+            sql!("namespace/last_record_advance"),
+            params![namespace.as_str(), revision, set_hash.as_bytes()],
+        )?;
         let audited = audit::Entry {
             seq: self.audit.seq + 1,
             revision: stamp.revision,
@@ -198,12 +207,13 @@ impl<'a> Tx<'a> {
             namespace: namespace.clone(),
             start: stamp.start,
             chain_hash,
-            set_hash: None,
+            set_hash: Some(set_hash),
             committed_at: stamp.at,
             changes: entry.changes,
         };
-        self.written.push(Written { record: Arc::new(record), revocation: entry.revocation });
-        Ok(())
+        let record = Arc::new(record);
+        self.written.push(Written { record: Arc::clone(&record), revocation: entry.revocation });
+        Ok(record)
     }
 }
 

@@ -348,7 +348,12 @@ impl Writer {
     fn publish(&self, written: Vec<Written>, boot: BootTime) {
         let committed = written
             .into_iter()
-            .map(|Written { record, revocation }| Committed { record, revocation, boot })
+            .map(|Written { mut record, revocation }| {
+                if !self.observer.vouch(&record) {
+                    Arc::make_mut(&mut record).set_hash = None;
+                }
+                Committed { record, revocation, boot }
+            })
             .collect::<Vec<_>>();
         if !committed.is_empty() {
             self.commit_log.append(committed);

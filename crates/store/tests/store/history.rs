@@ -7,12 +7,19 @@ use std::{
     time::Duration,
 };
 
-use jeton_feed::record::{Change, Policy, Record, TokenEntry};
+use jeton_feed::{
+    message::SnapshotPart,
+    record::{Change, Policy, Record, TokenEntry},
+    set_hash::SetHash,
+};
+use jeton_lifecycle::namespace::NamespaceChange;
 use jeton_store::{
     Memory, Sqlite, Store,
-    model::{Caller, RevokeNew, Selector, SnapshotItem},
+    model::{
+        Caller, CredentialChange, CredentialDelete, CredentialPatch, NamespacePatch, RevokeNew, Selector, SnapshotItem,
+    },
 };
-use jeton_types::{Digest, NamespaceName, Revision};
+use jeton_types::{Clock as _, CredentialId, Digest, Hash32, NamespaceName, Revision, ScopeSet};
 use proptest::prelude::*;
 
 use crate::world::{Backend, World, check_chain, issue_new, named, namespace_new, span};
@@ -29,6 +36,11 @@ enum Step {
     Rotate(u8, u8),
     RevokeCredential(u8, u8),
     RevokeNewest(u8, u8),
+    /// Another subject and other scopes, or off and on again, or an expiry that is brought forward.
+    Patch(u8, u8, u8),
+    Delete(u8, u8),
+    /// The namespace is switched off or on.
+    Switch(u8, bool),
     Wait(u8),
     Snapshot,
 }
@@ -41,6 +53,9 @@ fn step() -> impl Strategy<Value = Step> {
         4 => pair().prop_map(|(namespace, name)| Step::Rotate(namespace, name)),
         2 => pair().prop_map(|(namespace, name)| Step::RevokeCredential(namespace, name)),
         2 => pair().prop_map(|(namespace, name)| Step::RevokeNewest(namespace, name)),
+        4 => (pair(), 0..4_u8).prop_map(|((namespace, name), what)| Step::Patch(namespace, name, what)),
+        1 => pair().prop_map(|(namespace, name)| Step::Delete(namespace, name)),
+        1 => (0..3_u8, any::<bool>()).prop_map(|(namespace, off)| Step::Switch(namespace, off)),
         2 => any::<u8>().prop_map(Step::Wait),
         1 => Just(Step::Snapshot),
     ]
@@ -54,6 +69,21 @@ struct Table {
 }
 
 impl Table {
+    /// The set hash of a namespace, row by row.
+    fn set_hash(&self, namespace: &NamespaceName) -> Hash32 {
+        let policy = SetHash::of_policy(namespace, &self.policies[namespace]);
+        let rows = self.tokens.iter().filter(|((name, _), _)| name == namespace).map(|(_, row)| SetHash::of_entry(row));
+        rows.fold(policy, SetHash::plus).to_hash()
+    }
+
+    /// What a token that has ended might have done is changed with its credential, and no record says so.
+    fn told(mut self) -> Self {
+        for row in self.tokens.values_mut().filter(|row| row.ended.is_some()) {
+            (row.subject, row.scopes, row.disabled) = (None, ScopeSet::default(), false);
+        }
+        self
+    }
+
     fn apply(&mut self, record: &Record) {
         let key = |digest: Digest| (record.namespace.clone(), digest);
         for change in &record.changes {
@@ -85,10 +115,13 @@ async fn snapshot(store: &impl Store) -> (Revision, Table) {
         let (revision, table) = &mut *into.lock().unwrap();
         match item {
             SnapshotItem::Begin { at } => *revision = at,
-            SnapshotItem::Rows { namespace, policy, rows } => {
+            SnapshotItem::Rows(SnapshotPart { namespace, policy, rows, set_hash }) => {
                 table.policies.insert(namespace.clone(), policy);
                 for row in rows {
                     assert!(table.tokens.insert((namespace.clone(), row.digest), row).is_none());
+                }
+                if let Some(set_hash) = set_hash {
+                    assert_eq!(set_hash, table.set_hash(&namespace), "the last part of {namespace}");
                 }
             }
         }
@@ -129,11 +162,45 @@ async fn play(world: &World<impl Backend>, steps: &[Step]) -> Vec<(Revision, Tab
                     world.store.revocation_create(Caller::System, new).await.unwrap();
                 }
             }
+            Step::Patch(namespace, number, what) => {
+                let Some(id) = credential(world, &name(namespace, number)).await else { continue };
+                let change = match what {
+                    0 => CredentialChange {
+                        subject: Some(Some("billing".parse().unwrap())),
+                        scopes: Some(ScopeSet::parse(["orders:read"]).unwrap()),
+                        ..CredentialChange::default()
+                    },
+                    1 => CredentialChange { disabled: Some(true), ..CredentialChange::default() },
+                    2 => CredentialChange { disabled: Some(false), ..CredentialChange::default() },
+                    _ => {
+                        let expires_at = Some(world.clock.now().real.plus(Duration::from_secs(50)));
+                        CredentialChange { expires_at, ..CredentialChange::default() }
+                    }
+                };
+                let patch = CredentialPatch { change, ..CredentialPatch::default() };
+                let _ = world.store.credential_patch(Caller::System, id, patch).await;
+            }
+            Step::Delete(namespace, number) => {
+                let Some(id) = credential(world, &name(namespace, number)).await else { continue };
+                let _ = world.store.credential_delete(Caller::System, id, CredentialDelete::default()).await;
+            }
+            Step::Switch(namespace, disabled) => {
+                let name = format!("n{namespace}").parse().unwrap();
+                // And another freshness, so that the policy changes in more than one way.
+                let freshness = Some(if disabled { "grace=5s" } else { "strict" }.parse().unwrap());
+                let change = NamespaceChange { freshness, disabled: Some(disabled), ..NamespaceChange::default() };
+                let patch = NamespacePatch { change, if_match: None, reason: None };
+                let _ = world.store.namespace_patch(Caller::System, name, patch).await;
+            }
             Step::Wait(seconds) => world.clock.advance(Duration::from_secs(seconds.into())),
             Step::Snapshot => snapshots.push(snapshot(&world.store).await),
         }
     }
     snapshots
+}
+
+async fn credential(world: &World<impl Backend>, name: &str) -> Option<CredentialId> {
+    world.store.credential(named(name)).await.unwrap().map(|credential| credential.id)
 }
 
 async fn check<B: Backend>(steps: &[Step]) {
@@ -148,8 +215,14 @@ async fn check<B: Backend>(steps: &[Step]) {
     for (at, mut table) in snapshots {
         for record in records.iter().filter(|record| record.revision > at) {
             table.apply(record);
+            assert_eq!(record.set_hash, Some(table.set_hash(&record.namespace)), "{record:?}");
         }
-        assert_eq!(table, state, "from {at}");
+        assert_eq!(table.told(), state.clone().told(), "from {at}");
+    }
+    for row in world.store.set_hashes().await.unwrap() {
+        assert_eq!(row.set_hash, state.set_hash(&row.namespace));
+        let last = records.iter().rfind(|record| record.namespace == row.namespace);
+        assert_eq!(last.map(|record| record.revision), Some(row.last_record));
     }
     let ring: Vec<_> = world.store.commit_log().after(Revision::ZERO, usize::MAX).unwrap();
     assert!(ring.iter().map(|record| &**record).eq(&records));
@@ -178,7 +251,7 @@ async fn a_snapshot_comes_in_pieces_and_can_be_given_up<B: Backend>() {
     let into = Arc::clone(&sizes);
     let names = || vec!["acme".parse().unwrap(), "empty".parse().unwrap()];
     let sink = move |item| {
-        if let SnapshotItem::Rows { namespace, rows, .. } = item {
+        if let SnapshotItem::Rows(SnapshotPart { namespace, rows, .. }) = item {
             into.lock().unwrap().push((namespace.to_string(), rows.len()));
         }
         ControlFlow::Continue(())

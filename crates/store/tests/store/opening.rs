@@ -42,7 +42,7 @@ async fn the_file_is_private_and_carries_its_marks() {
     }
     let raw = world.raw();
     let pragma = |name: &str| raw.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).unwrap();
-    assert_eq!((pragma("application_id"), pragma("user_version")), (0x4a45_544e, 4));
+    assert_eq!((pragma("application_id"), pragma("user_version")), (0x4a45_544e, 5));
     let mode: String = raw.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
     assert_eq!(mode, "wal");
 }
@@ -60,8 +60,12 @@ async fn a_migration_may_run_twice() {
     let before = schema(&raw);
     // As if the process had died between the statements of a migration and the number that says it is done.
     raw.pragma_update(None, "user_version", 0).unwrap();
+    let hashes = world.store.set_hashes().await.unwrap();
+    // And a database from before there were set hashes.
+    raw.execute_batch("UPDATE namespace SET set_hash = NULL; UPDATE record SET set_hash = NULL").unwrap();
     drop(world.store);
     let store = open(world.place.path(), "second").unwrap();
+    assert_eq!(store.set_hashes().await.unwrap(), hashes);
     assert_eq!(schema(&raw), before);
     assert!(store.token_by_digest(issued.token.digest).await.unwrap().is_some());
 }

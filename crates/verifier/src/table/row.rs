@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
-use jeton_feed::record::{EndReason, TokenEntry};
+use jeton_feed::{
+    record::{EndReason, TokenEntry},
+    set_hash::SetHash,
+};
 use jeton_types::{CredentialId, Digest, Subject, TokenId, UnixTime};
 
-use super::{nearest, rights::Rights};
+use super::rights::Rights;
 
 /// All of a [`TokenEntry`], in 120 bytes. What is alike for many tokens is held once, behind `rights`.
 #[derive(Debug)]
@@ -52,11 +55,20 @@ impl Row {
         }
     }
 
+    /// Of this row alone.
+    pub(super) fn set_hash(&self) -> SetHash {
+        SetHash::of_entry(&self.entry())
+    }
+
+    #[cfg(test)]
+    pub(super) const fn rot(&mut self) {
+        self.disabled = !self.disabled;
+    }
+
     /// Brings the expiry nearer, never farther.
     pub(super) fn deadline(&mut self, at: UnixTime) {
-        let nearest = nearest(self.expires.then_some(self.expires_at), Some(at));
-        self.expires_at = nearest.unwrap_or_default();
-        self.expires = nearest.is_some();
+        self.expires_at = if self.expires { self.expires_at.min(at) } else { at };
+        self.expires = true;
     }
 
     /// Ends it, for the first reason that was given.

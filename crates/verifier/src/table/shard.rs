@@ -1,5 +1,6 @@
 //! The rows of one shard, and where each of them is.
 
+use jeton_feed::set_hash::SetHash;
 use jeton_types::Digest;
 
 use super::row::Row;
@@ -15,6 +16,8 @@ pub(super) struct Shard {
     /// All of [`BLOCK`] rows but the last.
     blocks: Vec<Vec<Row>>,
     len: usize,
+    /// Over the rows, kept with each write. None is kept per row: what a write takes out is the hash of what is really there.
+    sum: SetHash,
 }
 
 /// Zero if free; else eight bits of the digest, so that hardly ever a row is looked at in vain, and the row's number plus
@@ -38,6 +41,30 @@ impl Shard {
         self.number_of(digest).map(|number| self.row(number))
     }
 
+    /// Changes the row of this digest, if it is there.
+    pub(super) fn change(&mut self, digest: &Digest, change: impl FnOnce(&mut Row)) {
+        let Some(row) = self.find_mut(digest) else { return };
+        let before = row.set_hash();
+        change(row);
+        let after = row.set_hash();
+        self.sum = self.sum.minus(before).plus(after);
+    }
+
+    /// As it was kept.
+    pub(super) const fn set_hash(&self) -> SetHash {
+        self.sum
+    }
+
+    /// As the rows are now.
+    pub(super) fn set_hash_of_rows(&self) -> SetHash {
+        self.blocks.iter().flatten().fold(SetHash::EMPTY, |sum, row| sum.plus(row.set_hash()))
+    }
+
+    /// What is kept from here on.
+    pub(super) const fn set_hash_keep(&mut self, sum: SetHash) {
+        self.sum = sum;
+    }
+
     pub(super) fn find_mut(&mut self, digest: &Digest) -> Option<&mut Row> {
         let number = self.number_of(digest)?;
         Some(&mut self.blocks[number / BLOCK][number % BLOCK])
@@ -50,6 +77,7 @@ impl Shard {
         if (self.len + 1) * 4 > self.slots.len() * 3 {
             self.grow();
         }
+        self.sum = self.sum.plus(row.set_hash());
         place(&mut self.slots, &row.digest, self.len);
         match self.blocks.last_mut() {
             Some(block) if block.len() < BLOCK => block.push(row),

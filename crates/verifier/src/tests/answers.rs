@@ -9,7 +9,7 @@ use jeton_feed::{
 };
 use jeton_types::{Now, ScopeSet, UnixTime};
 
-use super::{AUTHORITY, Held, START, acme, hooked, hooked::Hooked, lease, policy, record, replica_of, revision};
+use super::{AUTHORITY, Held, START, acme, hooked, hooked::Hooked, lease, part, policy, record, replica_of, revision};
 use crate::{Code, MemoryReplica, Outcome, Required, Source, StaleWhy, decide, first_use::FirstUse};
 
 fn known() -> Held {
@@ -246,7 +246,7 @@ fn a_deadline_only_comes_nearer_and_an_end_is_for_good() {
     let _ = replica.record_apply(&record(22, 23, vec![Change::Token(known().entry())])).unwrap();
     check(&replica, &known(), START, "revoked replica");
     replica.snapshot_begin();
-    replica.snapshot_rows(&acme(), &policy(0), vec![known().entry()]);
+    replica.snapshot_rows(part(policy(0), vec![known().entry()]));
     let _ = replica.snapshot_end(revision(30));
     check(&replica, &known(), START, "revoked replica");
 }
@@ -324,18 +324,18 @@ fn a_snapshot_replaces_the_whole_and_an_older_one_nothing() {
     let replica = leased(0, vec![known().entry()]);
     let _ = replica.record_apply(&record(10, 20, vec![known().end()])).unwrap();
     replica.snapshot_begin();
-    replica.snapshot_rows(&acme(), &policy(0), vec![known().entry()]);
+    replica.snapshot_rows(part(policy(0), vec![known().entry()]));
     check(&replica, &Held::new("acme_live", 5, 9), START, "unknown replica");
-    assert_eq!(replica.snapshot_end(revision(15)), Visible::up_to(revision(20)));
+    assert_eq!(replica.snapshot_end(revision(15)), Ok(Visible::up_to(revision(20))));
     check(&replica, &known(), START, "revoked replica");
     assert_eq!(replica.watermark(), revision(20));
     // A newer one: what it does not hold is gone, what it holds is there at once.
     let other = Held::new("acme_live", 25, 9);
     replica.snapshot_begin();
-    replica.snapshot_rows(&acme(), &policy(0), Vec::new());
-    replica.snapshot_rows(&acme(), &policy(0), vec![other.entry()]);
+    replica.snapshot_rows(part(policy(0), Vec::new()));
+    replica.snapshot_rows(part(policy(0), vec![other.entry()]));
     check(&replica, &other, START, "needs a watermark of 25");
-    assert_eq!(replica.snapshot_end(revision(30)), Visible::up_to(revision(30)));
+    assert_eq!(replica.snapshot_end(revision(30)), Ok(Visible::up_to(revision(30))));
     check(&replica, &other, START, "valid replica");
     check(&replica, &known(), START, "unknown replica");
     let served = replica.namespaces();
@@ -370,7 +370,7 @@ fn a_read_that_is_overtaken_by_another_view_is_made_again() {
     let snapshot = move || {
         inner.snapshot_begin();
         let ended = TokenEntry { ended: Some(EndReason::Revoked), ..known().entry() };
-        inner.snapshot_rows(&acme(), &policy(0), vec![ended]);
+        inner.snapshot_rows(part(policy(0), vec![ended]));
         let _ = inner.snapshot_end(revision(30));
     };
     hooked::around_next_find(snapshot, || {});

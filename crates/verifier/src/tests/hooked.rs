@@ -2,7 +2,10 @@
 
 use std::cell::RefCell;
 
-use jeton_feed::record::{EndReason, TokenEntry};
+use jeton_feed::{
+    record::{EndReason, TokenEntry},
+    set_hash::SetHash,
+};
 use jeton_types::{Digest, UnixTime};
 
 use crate::{ShardedTable, Table};
@@ -57,5 +60,13 @@ impl Table for Hooked {
 
     fn len(&self) -> usize {
         self.0.len()
+    }
+
+    fn set_hash(&self) -> SetHash {
+        self.0.set_hash()
+    }
+
+    fn set_hash_renew(&self) -> SetHash {
+        self.0.set_hash_renew()
     }
 }

@@ -3,11 +3,13 @@
 mod answers;
 mod first_use;
 mod hooked;
+mod mismatch;
 mod threads;
 mod world;
 
 use jeton_feed::{
     lease::Lease,
+    message::SnapshotPart,
     record::{Change, EndReason, Policy, Record, TokenEntry},
     replica::Replica as _,
 };
@@ -33,6 +35,10 @@ fn revision(value: u64) -> Revision {
 fn policy(grace_secs: u64) -> Policy {
     let freshness = if grace_secs == 0 { Freshness::Strict } else { Freshness::Grace(Span::from_secs(grace_secs)) };
     Policy { prefix: "acme_live".parse().unwrap(), freshness, disabled: false }
+}
+
+fn part(policy: Policy, rows: Vec<TokenEntry>) -> SnapshotPart {
+    SnapshotPart { namespace: acme(), policy, rows, set_hash: None }
 }
 
 fn record(predecessor: u64, at: u64, changes: Vec<Change>) -> Record {
@@ -86,7 +92,7 @@ impl Held {
 fn replica_of<T: Table>(grace_secs: u64, rows: Vec<TokenEntry>) -> MemoryReplica<T> {
     let replica = MemoryReplica::new(&[acme()]);
     replica.snapshot_begin();
-    replica.snapshot_rows(&acme(), &policy(grace_secs), rows);
+    replica.snapshot_rows(part(policy(grace_secs), rows));
     let _ = replica.snapshot_end(revision(10));
     replica
 }

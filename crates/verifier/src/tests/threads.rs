@@ -7,7 +7,7 @@ use std::{
 
 use jeton_feed::{record::Change, replica::Replica as _};
 
-use super::{Held, START, acme, lease, policy, record, replica_of, revision};
+use super::{Held, START, lease, part, policy, record, replica_of, revision};
 use crate::{Code, MemoryReplica, Outcome, Required};
 
 const TOKENS: usize = 250;
@@ -40,7 +40,7 @@ fn what_is_visible_is_visible_to_all() {
                 if number % 10 == 9 {
                     replica.snapshot_begin();
                     let rows = tokens[..=number].iter().map(Held::entry).collect();
-                    replica.snapshot_rows(&acme(), &policy(0), rows);
+                    replica.snapshot_rows(part(policy(0), rows));
                     let _ = replica.snapshot_end(revision(at));
                 }
                 if number % 2 == 0 {

@@ -1,5 +1,6 @@
 //! Streams over real sockets, with a real store in a folder of its own and clocks that are moved by hand.
 
+mod content;
 mod end;
 mod flow;
 mod refusal;

@@ -19,7 +19,7 @@ use jeton_store::{
     model::{Caller, CredentialRef, IssueNew, Issued, Labels, NamespaceNew, RevokeNew, Revoked, Selector},
 };
 use jeton_types::{
-    Clock, Entropy, Freshness, Now, Prefix, Revision, RevocationId, ScopeSet, Secret, SessionId, Span, StartId,
+    Clock, Entropy, Freshness, Hash32, Now, Prefix, Revision, RevocationId, ScopeSet, Secret, SessionId, Span, StartId,
     UnixTime,
 };
 use tokio::{
@@ -38,6 +38,7 @@ use crate::{
     keys::Keyring,
     metric::Metrics,
     time::{AuthorityClock, AuthorityTime},
+    witness::Witness,
 };
 
 /// Far longer than anything here takes: a test that reaches it has failed.
@@ -79,6 +80,7 @@ pub(super) struct World {
     pub(super) hub: HubHandle,
     pub(super) inflight: Inflight,
     pub(super) fence: Fence,
+    pub(super) witness: Arc<Witness>,
     pub(super) events: Events,
     address: String,
     stop: Option<oneshot::Sender<()>>,
@@ -114,15 +116,17 @@ impl World {
         let machine: Arc<dyn Clock> = clock.clone();
         let time = AuthorityTime::new(machine);
         let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy);
-        let observer = Arc::new(|_: usize, _: Duration| {});
-        let config = OpenConfig { clock: Arc::new(AuthorityClock(time.clone())), entropy: entropy.clone(), observer };
+        let (metrics, events) = (Arc::new(Metrics::new()), Events::new());
+        let witness = Witness::new(metrics.clone(), events.clone());
+        let clock_of_store = Arc::new(AuthorityClock(time.clone()));
+        let config = OpenConfig { clock: clock_of_store, entropy: entropy.clone(), observer: witness.clone() };
         let store = Arc::new(Sqlite::open(folder.path(), config).unwrap());
+        witness.load(&*store).await.unwrap();
         time.raise(store.authority_time());
         let start = StartId::from_bytes(random());
         store.start_record(start).await.unwrap();
         let keys = Arc::new(Keyring::open(&folder.path().join("keys"), &OsEntropy).unwrap());
         let inflight = Inflight::new();
-        let events = Events::new();
         let fence = Fence::new(&folder.path().join("keys"));
         let parts = HubParts {
             store: store.clone(),
@@ -131,7 +135,8 @@ impl World {
             entropy,
             time,
             events: events.clone(),
-            metrics: Arc::new(Metrics::new()),
+            metrics,
+            witness: witness.clone(),
             start,
             fence: fence.clone(),
         };
@@ -141,7 +146,7 @@ impl World {
         let (stop, stopped) = oneshot::channel::<()>();
         let until = async move { drop(stopped.await) };
         let serving = tokio::spawn(serve(listener, router(&hub), refuse_plain, Limits::feed(), until));
-        Self { clock, store, keys, hub, inflight, fence, events, address, stop: Some(stop), serving, folder }
+        Self { clock, store, keys, hub, inflight, fence, witness, events, address, stop: Some(stop), serving, folder }
     }
 
     /// Makes the table of tokens unreadable, or readable again.
@@ -229,7 +234,7 @@ impl World {
             request.metadata_mut().insert("authorization", authorization.parse().unwrap());
         }
         let from = FeedClient::new(channel).session(request).await?.into_inner();
-        Ok(Stream { to, from })
+        Ok(Stream { last_set_hash: None, to, from })
     }
 
     /// Opens a stream, says hello, and reads the welcome.
@@ -255,6 +260,8 @@ impl World {
 
 /// The verifier's end of a stream.
 pub(super) struct Stream {
+    /// Of the last part of the last snapshot.
+    pub(super) last_set_hash: Option<Hash32>,
     to: mpsc::Sender<wire::ToAuthority>,
     from: Streaming<wire::ToVerifier>,
 }
@@ -309,7 +316,10 @@ impl Stream {
         let mut count = 0;
         loop {
             match self.next().await {
-                ToVerifier::SnapshotRows { rows, .. } => count += rows.len(),
+                ToVerifier::SnapshotRows(part) => {
+                    count += part.rows.len();
+                    self.last_set_hash = part.set_hash;
+                }
                 ToVerifier::SnapshotEnd { at: end } => {
                     assert_eq!(end, at);
                     return (at, count);

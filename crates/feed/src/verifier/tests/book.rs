@@ -2,11 +2,12 @@
 
 use std::cell::RefCell;
 
-use jeton_types::{NamespaceName, Revision};
+use jeton_types::{Hash32, NamespaceName, Revision};
 
 use crate::{
     lease::{Lease, Void},
-    record::{Change, Policy, Record, TokenEntry},
+    message::SnapshotPart,
+    record::{Change, Record},
     replica::{Replica, Unappliable, Visible},
 };
 
@@ -17,6 +18,7 @@ pub(super) enum Entry {
     Applied(Revision),
     Advanced(Revision),
     LeaseSet(Lease),
+    Mistrusted,
     Void(Void),
     Anew,
 }
@@ -29,6 +31,8 @@ struct Inner {
     lease: Option<Lease>,
     generation: u64,
     building: bool,
+    /// What is looked at next does not add up.
+    mismatch: bool,
 }
 
 #[derive(Debug, Default)]
@@ -49,9 +53,18 @@ impl Book {
         last.and_then(|entry| if let Entry::Void(why) = entry { Some(*why) } else { None })
     }
 
+    /// Lets the next record, snapshot or sum not add up.
+    pub(super) fn mismatch_next(&self) {
+        self.0.borrow_mut().mismatch = true;
+    }
+
     pub(super) fn log(&self) -> Vec<Entry> {
         self.0.borrow().log.clone()
     }
+}
+
+fn mismatch() -> Unappliable {
+    Unappliable::Mismatch { namespace: "acme".parse().unwrap() }
 }
 
 impl Replica for Book {
@@ -65,17 +78,20 @@ impl Replica for Book {
         inner.log.push(Entry::SnapshotBegin);
     }
 
-    fn snapshot_rows(&self, _: &NamespaceName, _: &Policy, _: Vec<TokenEntry>) {
+    fn snapshot_rows(&self, _: SnapshotPart) {
         assert!(self.0.borrow().building, "rows without a beginning");
     }
 
-    fn snapshot_end(&self, at: Revision) -> Visible {
+    fn snapshot_end(&self, at: Revision) -> Result<Visible, Unappliable> {
         let mut inner = self.0.borrow_mut();
         assert!(std::mem::take(&mut inner.building), "an end without a beginning");
         assert!(at >= inner.watermark, "back to an older snapshot");
+        if std::mem::take(&mut inner.mismatch) {
+            return Err(mismatch());
+        }
         inner.log.push(Entry::SnapshotEnd(at));
         (inner.watermark, inner.last) = (at, at);
-        Visible::up_to(at)
+        Ok(Visible::up_to(at))
     }
 
     fn anew(&self) {
@@ -96,10 +112,23 @@ impl Replica for Book {
             let (namespace, named) = (record.namespace.clone(), record.predecessor);
             return Err(Unappliable::Gap { namespace, named, applied: inner.last });
         }
+        if std::mem::take(&mut inner.mismatch) {
+            return Err(mismatch());
+        }
         inner.log.push(Entry::Applied(record.revision));
         inner.last = record.revision;
         inner.watermark = inner.watermark.max(record.revision);
         Ok(Visible::up_to(record.revision))
+    }
+
+    fn set_hashes(&self, namespaces: &[NamespaceName]) -> Result<Vec<Hash32>, Unappliable> {
+        let mut inner = self.0.borrow_mut();
+        if std::mem::take(&mut inner.mismatch) { Err(mismatch()) } else { Ok(vec![Hash32::ZERO; namespaces.len()]) }
+    }
+
+    fn mistrust(&self) {
+        self.0.borrow_mut().log.push(Entry::Mistrusted);
+        self.lease_void(Void::Mismatch);
     }
 
     fn watermark_advance(&self, to: Revision) {

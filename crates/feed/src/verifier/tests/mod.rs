@@ -1,6 +1,7 @@
 //! One session against a replica that keeps a book of what was done to it.
 
 mod book;
+mod mismatch;
 mod property;
 
 use std::time::Duration;
@@ -10,9 +11,10 @@ use jeton_types::{BootTime, Freshness, Hash32, Now, Revision, SessionId, Span, S
 use self::book::{Book, Entry};
 use super::*;
 use crate::{
-    message::{Grant, Refusal, Refused, Welcome},
+    message::{Grant, Refusal, Refused, SnapshotPart, Welcome},
     numbers::{LEASE, RENEW_EVERY},
-    record::{Change, Policy},
+    record::{Change, Policy, Record},
+    replica::Unappliable,
 };
 
 const START: Now = Now { boot: BootTime::from_nanos(1_000_000_000_000), real: UnixTime::from_micros(5_000_000) };
@@ -46,6 +48,7 @@ fn welcome(resume: Option<u64>, at: u64) -> ToVerifier {
     ToVerifier::Welcome(Welcome {
         protocol: PROTOCOL,
         resume: resume.map(revision),
+        mismatch: false,
         head: head(at),
         authority_time: UnixTime::ZERO,
         foreign: false,
@@ -146,7 +149,15 @@ fn a_new_session_takes_a_snapshot_acknowledges_it_and_renews() {
     assert_eq!(bench.hear(welcome(None, 10)), [Effect::Note(Note::Welcomed { protocol: PROTOCOL, resume: None })]);
     assert_eq!(bench.hear(ToVerifier::SnapshotBegin { at: revision(10) }), []);
     let namespace = "acme".parse().unwrap();
-    assert_eq!(bench.hear(ToVerifier::SnapshotRows { namespace, policy: policy(), rows: Vec::new() }), []);
+    assert_eq!(
+        bench.hear(ToVerifier::SnapshotRows(SnapshotPart {
+            namespace,
+            policy: policy(),
+            rows: Vec::new(),
+            set_hash: None
+        })),
+        []
+    );
     // A heartbeat in between moves nothing (rule 16): what it covers may still be on its way.
     assert_eq!(bench.hear(heartbeat(12)), []);
     assert_eq!(bench.replica.watermark(), Revision::ZERO);
@@ -496,7 +507,14 @@ fn what_comes_out_of_turn_voids_the_lease() {
     let out_of_turn: [fn() -> ToVerifier; 4] = [
         || welcome(None, 10),
         || ToVerifier::SnapshotEnd { at: revision(10) },
-        || ToVerifier::SnapshotRows { namespace: "acme".parse().unwrap(), policy: policy(), rows: Vec::new() },
+        || {
+            ToVerifier::SnapshotRows(SnapshotPart {
+                namespace: "acme".parse().unwrap(),
+                policy: policy(),
+                rows: Vec::new(),
+                set_hash: None,
+            })
+        },
         || ToVerifier::Refused(Refused { why: Refusal::Invalid, message: "late".to_owned() }),
     ];
     for message in out_of_turn {
@@ -507,14 +525,25 @@ fn what_comes_out_of_turn_voids_the_lease() {
         assert_eq!(bench.replica.voided(), Some(Void::Unappliable));
     }
     // Rows of a namespace that is not served, a record within a snapshot, another end than the beginning.
-    let foreign =
-        || ToVerifier::SnapshotRows { namespace: "zeta".parse().unwrap(), policy: policy(), rows: Vec::new() };
+    let foreign = || {
+        ToVerifier::SnapshotRows(SnapshotPart {
+            namespace: "zeta".parse().unwrap(),
+            policy: policy(),
+            rows: Vec::new(),
+            set_hash: None,
+        })
+    };
     let within: [fn() -> ToVerifier; 3] =
         [foreign, || record(10, 20, Vec::new()), || ToVerifier::SnapshotEnd { at: revision(41) }];
     for message in within {
         let mut bench = Bench::live();
         bench.hear(ToVerifier::SnapshotBegin { at: revision(40) });
-        bench.hear(ToVerifier::SnapshotRows { namespace: namespace(), policy: policy(), rows: Vec::new() });
+        bench.hear(ToVerifier::SnapshotRows(SnapshotPart {
+            namespace: namespace(),
+            policy: policy(),
+            rows: Vec::new(),
+            set_hash: None,
+        }));
         let effects = bench.hear(message());
         assert!(matches!(effects[0], Effect::Note(Note::Fault(Fault::Unexpected(_)))), "{effects:?}");
         assert!(!bench.replica.log().contains(&Entry::SnapshotEnd(revision(40))));

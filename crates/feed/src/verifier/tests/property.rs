@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::{Bench, book::Entry, grant, head, heartbeat, policy, record, revision, welcome};
 use crate::{
     lease::Void,
-    message::{Refusal, Refused, ToAuthority, ToVerifier},
+    message::{Refusal, Refused, SnapshotPart, ToAuthority, ToVerifier},
     numbers::JUMP_MAX,
     record::Change,
     replica::Replica as _,
@@ -34,11 +34,12 @@ fn message() -> impl Strategy<Value = ToVerifier> {
     prop_oneof![
         (proptest::option::of(at.clone()), at.clone()).prop_map(|(resume, at)| welcome(resume, at)),
         at.clone().prop_map(|at| ToVerifier::SnapshotBegin { at: revision(at) }),
-        namespace.prop_map(|name| ToVerifier::SnapshotRows {
+        namespace.prop_map(|name| ToVerifier::SnapshotRows(SnapshotPart {
             namespace: name.parse().unwrap(),
             policy: policy(),
-            rows: Vec::new()
-        }),
+            rows: Vec::new(),
+            set_hash: None
+        })),
         at.clone().prop_map(|at| ToVerifier::SnapshotEnd { at: revision(at) }),
         (at.clone(), at.clone()).prop_map(|(before, at)| record(before, at, Vec::new())),
         at.clone().prop_map(|at| record(0, at, vec![Change::Unknown { kind: 1, needs_protocol: 2 }])),

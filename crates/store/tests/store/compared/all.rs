@@ -14,7 +14,7 @@ use jeton_store::{
     Health, Store,
     model::{
         CredentialFilter, CredentialRef, CredentialRow, CredentialState, NamespaceRow, PolicyRow, RevocationRow,
-        SessionRow, SnapshotItem, TokenRow,
+        SessionRow, SetHashRow, SnapshotItem, TokenRow,
     },
 };
 use jeton_types::{CredentialId, Label, Labels, NamespaceName, Revision, RevocationId, StartId, UnixTime};
@@ -38,6 +38,7 @@ pub(super) struct All {
     policies: Vec<PolicyRow>,
     floors: Vec<(NamespaceName, Revision)>,
     last_records: Vec<(NamespaceName, Revision)>,
+    set_hashes: Vec<SetHashRow>,
     records: Vec<Record>,
     audit: Vec<audit::Link>,
     audit_of: Vec<Vec<audit::Link>>,
@@ -105,6 +106,7 @@ impl All {
             policies: store.policies().await.unwrap(),
             floors: store.floors().await.unwrap(),
             last_records: store.last_records().await.unwrap(),
+            set_hashes: store.set_hashes().await.unwrap(),
             records,
             audit: audit_in(store, None, page).await,
             audit_of,

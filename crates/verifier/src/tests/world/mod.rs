@@ -148,6 +148,7 @@ impl World {
                         self.waiting.remove(&ticket).unwrap();
                     }
                 }
+                Effect::Mistrusted => panic!("nothing alters this table"),
                 Effect::Lost(_) | Effect::Note(_) => {}
             }
         }

@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, time::Duration};
 
 use jeton_feed::{
-    message::{Grant, ToAuthority, ToVerifier, Welcome},
+    message::{Grant, SnapshotPart, ToAuthority, ToVerifier, Welcome},
     numbers::{LAG_MAX, PROTOCOL, counted_out_after},
     record::{Change, Head, Policy, Record, TokenEntry},
 };
@@ -123,6 +123,7 @@ impl Authority {
                 self.down.push_back(ToVerifier::Welcome(Welcome {
                     protocol: PROTOCOL,
                     resume,
+                    mismatch: false,
                     head,
                     authority_time,
                     foreign: false,
@@ -201,7 +202,7 @@ impl Authority {
         let middle = self.rows.len() / 2;
         for rows in [&self.rows[..middle], &self.rows[middle..]] {
             let (namespace, policy, rows) = (acme(), policy.clone(), rows.to_vec());
-            self.down.push_back(ToVerifier::SnapshotRows { namespace, policy, rows });
+            self.down.push_back(ToVerifier::SnapshotRows(SnapshotPart { namespace, policy, rows, set_hash: None }));
         }
         self.down.push_back(ToVerifier::SnapshotEnd { at });
     }

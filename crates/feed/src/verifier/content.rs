@@ -1,0 +1,99 @@
+//! What a replica is made of, as it comes in: snapshots and records (`feed-protocol.md` 23 and 24).
+
+use jeton_types::{Now, Revision};
+
+use super::{AwaitingSnapshot, Effect, Fault, Note, Session, State, acknowledge};
+use crate::{
+    lease::Void,
+    message::SnapshotPart,
+    record::Record,
+    replica::{Replica, Unappliable},
+};
+
+impl Session {
+    pub(super) fn snapshot_begin<R: Replica>(&mut self, now: Now, at: Revision, replica: &R, out: &mut Vec<Effect>) {
+        let known = replica.watermark();
+        if at < known {
+            return self.fault_slow(Fault::WentBack { known, head: at }, replica, out);
+        }
+        match self.state {
+            State::AwaitingSnapshot(AwaitingSnapshot { begun: None, .. }) | State::Live(_) => {
+                replica.snapshot_begin();
+                if matches!(self.state, State::Live(_)) {
+                    out.push(Effect::AsksFailed);
+                }
+                self.state = State::AwaitingSnapshot(AwaitingSnapshot { heard: now.boot, begun: Some(at), rows: 0 });
+            }
+            _ => self.fault(Fault::Unexpected("the beginning of a snapshot"), replica, out),
+        }
+    }
+
+    pub(super) fn snapshot_rows<R: Replica>(&mut self, part: SnapshotPart, replica: &R, out: &mut Vec<Effect>) {
+        match &mut self.state {
+            State::AwaitingSnapshot(state)
+                if state.begun.is_some() && self.config.namespaces.contains(&part.namespace) =>
+            {
+                state.rows += part.rows.len() as u64;
+                replica.snapshot_rows(part);
+            }
+            _ => self.fault(Fault::Unexpected("rows of a snapshot"), replica, out),
+        }
+    }
+
+    pub(super) fn snapshot_end<R: Replica>(&mut self, now: Now, at: Revision, replica: &R, out: &mut Vec<Effect>) {
+        let rows = match &self.state {
+            State::AwaitingSnapshot(state) if state.begun == Some(at) => state.rows,
+            _ => return self.fault(Fault::Unexpected("the end of a snapshot"), replica, out),
+        };
+        match replica.snapshot_end(at) {
+            Ok(visible) => {
+                out.push(Effect::Note(Note::Snapshot { at, rows }));
+                self.watermark = visible.revision();
+                self.whole = true;
+                self.live(now, visible, out);
+            }
+            Err(why) => {
+                // What is known here is kept, ends above all: that the authority forgot one is no reason to forget it too.
+                self.whole = false;
+                self.fault_slow(Fault::Unappliable(why), replica, out);
+            }
+        }
+    }
+
+    pub(super) fn record<R: Replica>(&mut self, record: &Record, replica: &R, out: &mut Vec<Effect>) {
+        if !matches!(self.state, State::Live(_)) {
+            return self.fault(Fault::Unexpected("a record"), replica, out);
+        }
+        match replica.record_apply(record) {
+            Ok(visible) => {
+                self.watermark = self.watermark.max(visible.revision());
+                self.needs_protocol = None;
+                out.push(acknowledge(&visible));
+                self.applied = Some(visible);
+            }
+            Err(Unappliable::UnknownChange { kind, needs_protocol }) => {
+                // The state before it stays whole, so the next stream begins with this record again: never skipped.
+                self.needs_protocol = Some(needs_protocol);
+                replica.lease_void(Void::Unappliable);
+                self.held = None;
+                out.extend([Effect::Note(Note::NeedsProtocol { kind, needs_protocol }), Effect::Disconnect]);
+                let after = self.backoff.slow();
+                self.reconnect(after, out);
+            }
+            Err(why) => {
+                if matches!(why, Unappliable::Mismatch { .. }) {
+                    self.mistrust(replica, out);
+                }
+                self.fault(Fault::Unappliable(why), replica, out);
+            }
+        }
+    }
+
+    /// The table is wrong: nothing is answered, and nothing acknowledged, until a snapshot has taken its place.
+    pub(super) fn mistrust<R: Replica>(&mut self, replica: &R, out: &mut Vec<Effect>) {
+        replica.mistrust();
+        self.held = None;
+        self.whole = false;
+        out.push(Effect::Mistrusted);
+    }
+}

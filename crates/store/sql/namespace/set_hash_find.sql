@@ -1,0 +1,1 @@
+SELECT set_hash FROM namespace WHERE name = ?1

@@ -1,0 +1,1 @@
+SELECT name, last_record, set_hash FROM namespace ORDER BY name
