@@ -45,7 +45,9 @@ struct Process {
     tick_at: u64,
     /// How many snapshots there had been when the table was found to be wrong.
     mistrusted: Option<u64>,
-    /// What was wrong when the authority let the stream go on from it, how far it was then, and the snapshots by then.
+    /// What was wrong at the last hello.
+    hello_wrong: Vec<NamespaceName>,
+    /// What of that was wrong when the authority let the stream go on from it, how far it was then, and the snapshots by then.
     welcomed_wrong: Option<(Vec<NamespaceName>, Revision, u64)>,
 }
 
@@ -256,6 +258,7 @@ impl World {
             attempt: 0,
             tick_at: u64::MAX,
             mistrusted: None,
+            hello_wrong: Vec::new(),
             welcomed_wrong: None,
         });
         self.verifier_step(index, Input::Tick);
@@ -293,7 +296,8 @@ impl World {
         let granted = matches!(input, Input::Message(ToVerifier::Grant(_)));
         let effects = process.session.step(now, input, &process.replica);
         if let Some(head) = welcome {
-            process.welcomed_wrong = Some((process.replica.wrong(), head, process.replica.snapshots.get()));
+            let wrong = std::mem::take(&mut process.hello_wrong);
+            process.welcomed_wrong = Some((wrong, head, process.replica.snapshots.get()));
         }
         if let Some(revision) = process.replica.unnoticed.take() {
             self.check.violated(|| format!("S21: verifier {index} applied {revision} to a wrong table"));
@@ -331,6 +335,9 @@ impl World {
                 }
             }
             Effect::Send(message) => {
+                if matches!(message, ToAuthority::Hello(_)) {
+                    process.hello_wrong = process.replica.wrong();
+                }
                 if process.is_mistrusted() && matches!(message, ToAuthority::Ack { .. }) {
                     self.check.violated(|| format!("S21: verifier {index} acknowledges without a snapshot"));
                 }
