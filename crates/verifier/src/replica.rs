@@ -320,8 +320,6 @@ impl<T: Table> Replica for MemoryReplica<T> {
     fn anew(&self) {
         let mut writer = self.writer();
         (writer.building, writer.positions) = (None, HashMap::new());
-        // What another history ended has nothing to say of this one.
-        writer.mistrusted = true;
         // What is served stays until the snapshot is whole: without a lease nothing is answered of it but what has ended.
         self.watermark.store(0, Ordering::Release);
     }

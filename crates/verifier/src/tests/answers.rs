@@ -306,8 +306,8 @@ fn what_is_of_another_history_is_replaced_by_an_older_snapshot() {
     assert!(!replica.lease_set(lease(8, START), generation), "what was granted before counts no more");
 
     replica.snapshot_begin();
-    replica.snapshot_rows(&acme(), &policy(0), vec![known().entry(), kept.entry()]);
-    assert_eq!(replica.snapshot_end(revision(9)), Visible::up_to(revision(9)));
+    replica.snapshot_rows(part(policy(0), vec![known().entry(), kept.entry()]));
+    assert_eq!(replica.snapshot_end(revision(9)), Ok(Visible::up_to(revision(9))));
     assert!(replica.lease_set(lease(9, START), replica.lease_generation()));
     check(&replica, &kept, START, "valid replica");
     check(&replica, &gone, START, "unknown replica");
