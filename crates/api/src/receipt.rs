@@ -21,8 +21,10 @@ pub const TYP: &str = "jeton-receipt+jws";
 /// What a receipt says of its own limits.
 const NOTE: &str = "the verifiers' acknowledgements are not signed by them: the authority vouches for what it was told";
 
-/// The assumptions that a receipt rests on as long as there is one store, SQLite, and no succession.
-const ASSUMPTIONS: [(&str, &str); 5] = [
+/// What the end of a session by succession rests on.
+const SUCCESSION: &str = "A5";
+/// The assumptions that a receipt rests on as long as there is one store, SQLite.
+const ASSUMPTIONS: [(&str, &str); 6] = [
     ("A1", "every machine's clock runs at most 10 % too fast or too slow"),
     (
         "A2",
@@ -31,6 +33,11 @@ const ASSUMPTIONS: [(&str, &str); 5] = [
     ),
     ("A3", "what the authority's storage reports as synced is durable"),
     ("A4", "enrolled verifiers run this software unchanged: the receipt proves propagation, not honesty"),
+    (
+        SUCCESSION,
+        "a boot id and the lock on a verifier's state folder name one kernel: whoever holds the lock there knows that the \
+         process which held it before is gone",
+    ),
     ("A7", "one authority at a time is live on this store"),
 ];
 
@@ -116,6 +123,13 @@ pub struct ReceiptParts {
     pub tokens: Vec<TokenId>,
     /// The evidence, the authority's own line among it.
     pub verifiers: Vec<VerifierLine>,
+    /// Whether sessions may end by succession: one that ended so before the revocation has no line.
+    pub succession: bool,
+}
+
+fn assumptions(succession: bool) -> Vec<Assumption> {
+    let made = ASSUMPTIONS.iter().filter(|(id, _)| succession || *id != SUCCESSION);
+    made.map(|(id, text)| Assumption { id: (*id).to_owned(), text: (*text).to_owned() }).collect()
 }
 
 impl ReceiptPayload {
@@ -123,6 +137,8 @@ impl ReceiptPayload {
     #[must_use]
     pub fn new(parts: ReceiptParts) -> Self {
         let (tokens, tokens_omitted) = listed(&parts.tokens);
+        let succeeded = |line: &VerifierLine| line.state == LineState::Succeeded;
+        let succession = parts.succession || parts.verifiers.iter().any(succeeded);
         Self {
             kind: TYPE.to_owned(),
             version: VERSION,
@@ -141,7 +157,7 @@ impl ReceiptPayload {
             tokens,
             tokens_omitted,
             verifiers: parts.verifiers,
-            assumptions: ASSUMPTIONS.map(|(id, text)| Assumption { id: id.to_owned(), text: text.to_owned() }).into(),
+            assumptions: assumptions(succession),
             note: NOTE.to_owned(),
         }
     }
@@ -329,7 +345,22 @@ mod tests {
                 line("edge-2", Some(2), LineState::Goodbye, 12),
                 VerifierLine { silent_since: Some(at(9).into()), ..line("edge-3", Some(3), LineState::Fenced, 17) },
             ],
+            succession: true,
         }
+    }
+
+    #[test]
+    fn succession_is_assumed_where_a_receipt_may_rest_on_it() {
+        let check = |succession, state, expect| {
+            let mut parts = ReceiptParts { succession, ..parts() };
+            parts.verifiers[2].state = state;
+            let payload = ReceiptPayload::new(parts);
+            let assumed = payload.assumptions.iter().any(|assumption| assumption.id == SUCCESSION);
+            assert_eq!(assumed, expect, "{succession} {state:?}");
+        };
+        check(true, LineState::Goodbye, true);
+        check(false, LineState::Goodbye, false);
+        check(false, LineState::Succeeded, true);
     }
 
     #[test]

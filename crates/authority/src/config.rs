@@ -27,6 +27,9 @@ pub struct AuthorityConfig {
     pub connections_max: usize,
     /// What is held back of the disk so that tokens can be revoked when it is full, in MiB.
     pub ballast_mib: u32,
+    /// Whether a verifier process may end the sessions of the one before it in the same state folder. To be switched off
+    /// where a boot id does not name one kernel, or a lock on a folder does not exclude.
+    pub succession: bool,
 }
 
 impl AuthorityConfig {
@@ -53,6 +56,7 @@ impl AuthorityConfig {
             drain: Duration::ZERO,
             connections_max: Self::CONNECTIONS_MAX,
             ballast_mib: Self::BALLAST_MIB,
+            succession: true,
         }
     }
 

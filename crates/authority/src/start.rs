@@ -181,6 +181,7 @@ impl Authority {
             witness,
             start,
             fence: fence.clone(),
+            succession: config.succession,
         })
         .await?;
 

@@ -15,6 +15,7 @@ mod gate;
 mod link;
 mod observe;
 mod shared;
+mod state;
 mod status;
 mod token;
 
@@ -109,6 +110,8 @@ impl Verifier {
                 session: session_id(&*config.entropy),
                 namespaces: config.namespaces.clone(),
                 jitter_seed: jitter_seed(&*config.entropy),
+                place: checked.state.as_ref().map(state::State::place),
+                claims: checked.state.as_ref().map(|state| state.claims().to_vec()).unwrap_or_default(),
             },
             config.clock.now(),
         );
@@ -125,6 +128,7 @@ impl Verifier {
             nudge: Notify::new(),
             progress: watch::Sender::new(progress),
             farewell: std::sync::OnceLock::new(),
+            state: checked.state,
         });
         let (commands, queue) = mpsc::unbounded_channel();
         let driver = Driver::new(Arc::clone(&shared), session, checked.endpoint, checked.token, queue);

@@ -6,6 +6,7 @@
 //! - [`record`]: what the authority's log holds; [`message`]: what travels on a stream; [`set_hash`]: what is enforced, in 32 bytes.
 //! - [`lease`]: how long a verifier may trust what it has. [`verifier`]: the verifier's side of a session.
 //! - [`authority`]: the authority's side: sessions, grants, floors, receipts.
+//! - [`succession`]: how a new process ends the sessions of the one before it.
 
 pub mod authority;
 pub mod lease;
@@ -15,4 +16,5 @@ pub mod record;
 pub mod replica;
 pub mod rollback;
 pub mod set_hash;
+pub mod succession;
 pub mod verifier;

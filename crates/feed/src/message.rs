@@ -1,10 +1,11 @@
 //! What travels on a stream, both ways. The wire form of each is in `jeton-proto`.
 
-use jeton_types::{Hash32, NamespaceName, Revision, SessionId, UnixTime, VerifierName};
+use jeton_types::{Hash32, NamespaceName, Place, Revision, SessionId, UnixTime, VerifierName};
 
 use crate::record::{Head, Policy, Record, TokenEntry};
 
 /// From a verifier to the authority.
+#[expect(clippy::large_enum_variant, reason = "the largest is a hello, which comes once a stream")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ToAuthority {
     /// The first message of each stream.
@@ -50,6 +51,10 @@ pub struct Hello {
     pub set_hashes: Vec<Hash32>,
     /// The last head seen, as it was sealed (`feed-protocol.md` 26).
     pub head: Option<Head>,
+    /// Where the process runs, if it holds a state folder (`feed-protocol.md` 27).
+    pub place: Option<Place>,
+    /// Sessions of processes that held the same place before and are gone.
+    pub claims: Vec<SessionId>,
 }
 
 /// From the authority to a verifier.
@@ -98,6 +103,11 @@ pub enum ToVerifier {
     Ended,
     /// The hello is refused; the session goes on as it was.
     Refused(Refused),
+    /// These of the claimed sessions are over, durably: they need not be claimed again.
+    Succeeded {
+        /// The sessions.
+        sessions: Vec<SessionId>,
+    },
 }
 
 /// A namespace's policy and some of its rows, as a snapshot has them.

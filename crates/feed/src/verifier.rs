@@ -217,6 +217,8 @@ impl Session {
             resume: self.whole.then_some(self.watermark),
             set_hashes,
             head: self.head.clone(),
+            place: self.config.place,
+            claims: self.config.claims.clone(),
         })));
         self.state = State::AwaitingWelcome(AwaitingWelcome { heard: now.boot });
     }
@@ -261,6 +263,10 @@ impl Session {
             ToVerifier::Grant(grant) => self.grant(now, grant, replica, out),
             ToVerifier::End { reason } => {
                 self.end(Void::Ended, replica, Some(SessionLost::TokenEnded { reason }), out);
+            }
+            ToVerifier::Succeeded { sessions } => {
+                self.config.claims.retain(|claimed| !sessions.contains(claimed));
+                out.push(Effect::Succeeded { sessions });
             }
             ToVerifier::Ended => {
                 replica.lease_void(Void::Ended);

@@ -1,9 +1,10 @@
-//! The promises of the feed over random schedules: S1, S2, S3, S18, S21 and L1 of the project's list of properties.
+//! The promises of the feed over random schedules: S1, S2, S3, S5, S18, S21 and L1 of the project's list of properties.
 //!
 //! - S1: no verification that began its table read at or after the completion of a receipt accepts a token that it is
 //!   about, and no stream of such a token is left.
 //! - S2: no lease for a session below the floor of one of its namespaces.
 //! - S3: a session that may answer without knowing a revocation is not counted out for it.
+//! - S5: a session ends by succession only when its process is gone.
 //! - S18: a durable receipt is never retracted, nor told with other evidence.
 //! - S21: a record or a hello that shows a table to be wrong is noticed, and nothing is answered or acknowledged before
 //!   there is a snapshot.
@@ -15,7 +16,7 @@ mod world;
 
 use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
 
-use self::world::{Action, Flaw, Plan, Rng, Sightings, plan, run};
+use self::world::{Action, Flaw, Plan, RATE_FASTEST, RATE_SLOWEST, Rng, Sightings, VERIFIERS, plan, run};
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, max_shrink_iters: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
@@ -43,6 +44,8 @@ fn everything_that_the_promises_are_about_happens() {
         seen.receipts += one.receipts;
         seen.acked += one.acked;
         seen.goodbye += one.goodbye;
+        seen.succeeded += one.succeeded;
+        seen.tombstones += one.tombstones;
         seen.fenced += one.fenced;
         seen.fences_taken_back += one.fences_taken_back;
         seen.grants += one.grants;
@@ -60,6 +63,8 @@ fn everything_that_the_promises_are_about_happens() {
         seen.receipts,
         seen.acked,
         seen.goodbye,
+        seen.succeeded,
+        seen.tombstones,
         seen.fenced,
         seen.fences_taken_back,
         seen.grants,
@@ -102,7 +107,7 @@ fn the_same_plan_gives_the_same_world() {
 fn to_and_fro(seed: u64, changes: usize) -> Plan {
     let mut rng = Rng(seed);
     let mut rate = || 900_000 + rng.below(3) * 100_000;
-    let (authority_rate, verifier_rates) = (rate(), [rate(), rate(), rate(), rate()]);
+    let (authority_rate, verifier_rates) = (rate(), [(); VERIFIERS].map(|()| rate()));
     let delay_max = 1 + rng.below(400);
     let mut actions = Vec::new();
     for change in 0..changes {
@@ -156,11 +161,40 @@ fn grace_taken_away() -> Plan {
     Plan { actions, delay_max: 5, ..plans(1).next().unwrap() }
 }
 
+/// A verifier with a slow clock on a slow network is cut off at some moment after a grant.
+fn cut_off_after_a_late_grant() -> impl Iterator<Item = Plan> {
+    (0..40_u64).map(|number| {
+        let actions = vec![
+            (3_000 + 61 * number, Action::Block { verifier: 1, up: true, down: true, span: 20_000 }),
+            (10, Action::Revoke { namespace: 0 }),
+        ];
+        Plan {
+            seed: number,
+            authority_rate: RATE_FASTEST,
+            verifier_rates: [RATE_SLOWEST; VERIFIERS],
+            delay_max: 800,
+            actions,
+            flaw: None,
+        }
+    })
+}
+
+/// The twin of a verifier is started beside it: on a copy of its folder, and in the folder itself.
+fn twins() -> impl Iterator<Item = Plan> {
+    [Action::Copy { disk: false }, Action::Copy { disk: true }, Action::Second].into_iter().map(|action| {
+        let actions = vec![(2_000, action), (3_000, Action::Revoke { namespace: 0 })];
+        Plan { actions, delay_max: 5, ..plans(1).next().unwrap() }
+    })
+}
+
 #[test]
 fn every_flaw_is_noticed() {
-    assert!(run(&grace_taken_away()).is_ok());
+    let written = || std::iter::once(grace_taken_away()).chain(cut_off_after_a_late_grant()).chain(twins());
+    for plan in written() {
+        assert_eq!(run(&plan).err(), None, "{plan:?}");
+    }
     for flaw in Flaw::ALL {
-        let found = std::iter::once(grace_taken_away())
+        let found = written()
             .chain(plans(400))
             .map(|plan| Plan { flaw: Some(flaw), ..plan })
             .enumerate()

@@ -117,6 +117,9 @@ pub struct ServeArgs {
     /// What is held back of the disk so that tokens can be revoked when it is full, in MiB. [default: 32]
     #[arg(long, env = "JETON_BALLAST_MIB", value_name = "MIB")]
     pub ballast_mib: Option<u32>,
+    /// Let no verifier process end the session of the one before it in the same state folder: silence decides instead.
+    #[arg(long)]
+    pub no_succession: bool,
     /// Settings in TOML: the names of these flags with underscores. Flags and environment win over it.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -142,6 +145,9 @@ pub struct SidecarArgs {
     /// How long to serve on after SIGTERM before saying goodbye.
     #[arg(long, default_value = "5s", value_name = "D")]
     pub drain: Span,
+    /// A folder of its own on a local disk. A process that starts with it ends the session of the one before it at once.
+    #[arg(long, env = "JETON_STATE_DIR", value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
     /// Serve plain text on an address beyond loopback.
     #[arg(long)]
     pub plaintext: bool,

@@ -21,6 +21,7 @@ pub struct File {
     feed: Option<String>,
     plaintext: Option<bool>,
     ballast_mib: Option<u32>,
+    no_succession: Option<bool>,
 }
 
 /// All settings, resolved; all problems of the file together.
@@ -49,6 +50,7 @@ pub fn resolve(args: ServeArgs) -> Result<AuthorityConfig, Failure> {
     config.feed = args.feed.or(feed).unwrap_or_else(|| loopback(AuthorityConfig::FEED_PORT));
     config.ballast_mib = args.ballast_mib.or(file.ballast_mib).unwrap_or(AuthorityConfig::BALLAST_MIB);
     config.plaintext = args.plaintext || file.plaintext.unwrap_or(false);
+    config.succession = !(args.no_succession || file.no_succession.unwrap_or(false));
     Ok(config)
 }
 
@@ -70,6 +72,7 @@ mod tests {
             feed: None,
             plaintext: false,
             ballast_mib: None,
+            no_succession: false,
             config,
         }
     }
@@ -89,6 +92,9 @@ mod tests {
         assert_eq!((config.data_dir, config.http.port(), config.feed.port()), ("/d".into(), 3, 2));
         let config = resolve(args(None)).unwrap();
         assert_eq!((config.http.port(), config.feed.port(), config.plaintext), (7400, 7401, false));
+        assert!(config.succession);
+        let (_folder, path) = file("no_succession = true\n");
+        assert!(!resolve(args(Some(path))).unwrap().succession);
     }
 
     #[test]

@@ -31,6 +31,7 @@ pub async fn run(args: SidecarArgs, json: bool) -> Outcome {
         plaintext: args.plaintext,
         name: name.clone(),
         drain: args.drain.duration(),
+        state_dir: args.state_dir.clone(),
     };
     let stop = shutdown_signal().map_err(Failure::internal)?;
     let running = Sidecar::start(config, Arc::new(SystemClock), Arc::new(OsEntropy))
@@ -41,7 +42,16 @@ pub async fn run(args: SidecarArgs, json: bool) -> Outcome {
         output::document(&serde_json::json!({ "http": running.http_addr, "id": name, "session": session }))?;
     } else {
         output::line(&format!("sidecar {name}: http://{}, session {session}", running.http_addr))?;
-        output::note("nothing is kept on disk: the next start begins with a snapshot");
+        match &args.state_dir {
+            Some(folder) => output::note(&format!(
+                "state folder {}: the next process that starts with it ends this one's session at once",
+                folder.display()
+            )),
+            None => output::note(
+                "nothing is kept on disk: should this process be killed, receipts wait until its lease and grace have passed \
+                 (see --state-dir)",
+            ),
+        }
     }
     tokio::select! {
         _ = stop => {}

@@ -81,7 +81,10 @@ impl Desk {
 /// Every command, with what it wants.
 const COMMANDS: &[(&[&str], &[&str])] = &[
     (&["serve"], &["--data-dir", "--keys-dir", "--http", "--feed", "--config", "--plaintext"]),
-    (&["sidecar"], &["--feed", "--namespace", "--token-file", "--http", "--id", "--drain", "--plaintext"]),
+    (
+        &["sidecar"],
+        &["--feed", "--namespace", "--token-file", "--http", "--id", "--drain", "--plaintext", "--state-dir"],
+    ),
     (&["demo"], &["--headless", "--for"]),
     (&["namespace"], &["create", "list", "show"]),
     (&["namespace", "create"], &["--prefix", "--freshness", "--default-ttl", "grace=5m"]),

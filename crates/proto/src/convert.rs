@@ -3,8 +3,11 @@
 //! Outwards cannot fail. Inwards checks every form and limit, and total over whatever a stranger may send: what is
 //! broken is a [`BadMessage`], what is merely newer is kept as an unknown change.
 
-use jeton_feed::message::{self, Refusal};
-use jeton_types::{Hash32, NamespaceName, Revision, SessionId, UnixTime, limits::SESSION_NAMESPACES_MAX};
+use jeton_feed::{
+    message::{self, Refusal},
+    succession::CLAIMS_MAX,
+};
+use jeton_types::{Hash32, NamespaceName, Place, Revision, SessionId, UnixTime, limits::SESSION_NAMESPACES_MAX};
 
 use crate::{record::policy_of, wire};
 
@@ -72,6 +75,10 @@ impl From<message::Hello> for wire::Hello {
             resume: hello.resume.map(Revision::get),
             set_hashes: hello.set_hashes.iter().map(|hash| hash.as_bytes().to_vec()).collect(),
             head: hello.head.map(Into::into),
+            boot_id: hello.place.map(|place| place.boot.to_vec()),
+            device: hello.place.map_or(0, |place| place.device),
+            inode: hello.place.map_or(0, |place| place.inode),
+            claims: session_ids(&hello.claims),
         }
     }
 }
@@ -90,6 +97,8 @@ impl TryFrom<wire::Hello> for message::Hello {
             verifier: parse("hello verifier", &hello.verifier)?,
             epoch: hello.epoch,
             set_hashes: set_hashes(&hello)?,
+            place: place(&hello)?,
+            claims: claims(&hello)?,
             namespaces: namespaces(&hello.namespaces)?,
             resume: hello.resume.map(|resume| revision("hello resume", resume)).transpose()?,
             head: hello.head.map(TryInto::try_into).transpose()?,
@@ -132,6 +141,9 @@ impl From<message::ToVerifier> for wire::ToVerifier {
             }
             message::ToVerifier::End { reason } => Message::End(wire::End { reason }),
             message::ToVerifier::Ended => Message::Ended(wire::Ended {}),
+            message::ToVerifier::Succeeded { sessions } => {
+                Message::Succeeded(wire::Succeeded { sessions: session_ids(&sessions) })
+            }
             message::ToVerifier::Refused(refused) => {
                 Message::Refused(wire::Refused { why: refusal_to_wire(refused.why).into(), message: refused.message })
             }
@@ -177,6 +189,9 @@ impl TryFrom<wire::ToVerifier> for message::ToVerifier {
             }
             Message::End(end) => Self::End { reason: end.reason },
             Message::Ended(wire::Ended {}) => Self::Ended,
+            Message::Succeeded(succeeded) => {
+                Self::Succeeded { sessions: sessions_of("succeeded sessions", &succeeded.sessions)? }
+            }
             Message::Refused(refused) => {
                 Self::Refused(message::Refused { why: refusal_of_wire(refused.why()), message: refused.message })
             }
@@ -204,6 +219,31 @@ fn set_hashes(hello: &wire::Hello) -> Result<Vec<Hash32>, BadMessage> {
         return Err(BadMessage::new(WHAT, "there are neither none nor as many as namespaces"));
     }
     hello.set_hashes.iter().map(|bytes| hash(WHAT, bytes)).collect()
+}
+
+fn place(hello: &wire::Hello) -> Result<Option<Place>, BadMessage> {
+    let Some(boot) = &hello.boot_id else { return Ok(None) };
+    let boot = boot.as_slice().try_into().map_err(|_| BadMessage::new("hello boot id", SIXTEEN))?;
+    Ok(Some(Place { boot, device: hello.device, inode: hello.inode }))
+}
+
+fn claims(hello: &wire::Hello) -> Result<Vec<SessionId>, BadMessage> {
+    const WHAT: &str = "hello claims";
+    if hello.boot_id.is_none() && !hello.claims.is_empty() {
+        return Err(BadMessage::new(WHAT, "who holds no place claims nothing"));
+    }
+    sessions_of(WHAT, &hello.claims)
+}
+
+fn session_ids(sessions: &[SessionId]) -> Vec<Vec<u8>> {
+    sessions.iter().map(|session| session.as_bytes().to_vec()).collect()
+}
+
+fn sessions_of(what: &'static str, ids: &[Vec<u8>]) -> Result<Vec<SessionId>, BadMessage> {
+    if ids.len() > CLAIMS_MAX {
+        return Err(BadMessage::new(what, "there are more than 64"));
+    }
+    ids.iter().map(|id| SessionId::from_slice(id).ok_or(BadMessage::new(what, SIXTEEN))).collect()
 }
 
 const fn refusal_to_wire(why: Refusal) -> wire::Refusal {

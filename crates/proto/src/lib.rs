@@ -10,7 +10,7 @@ mod record;
 
 /// Messages, client and server as generated from the protobuf.
 pub mod wire {
-    #![expect(missing_docs, clippy::allow_attributes, reason = "generated code")]
+    #![expect(missing_docs, clippy::allow_attributes, clippy::large_enum_variant, reason = "generated code")]
 
     tonic::include_proto!("jeton.feed.v1");
 }

@@ -12,8 +12,8 @@ pub use jeton_lifecycle::{
 };
 use jeton_lifecycle::{namespace::NamespaceChange, token::TokenFacts};
 use jeton_types::{
-    CredentialId, CredentialName, Digest, Freshness, Hash32, NamespaceName, Prefix, Revision, RevocationId, ScopeSet,
-    Secret, SessionId, Span, StartId, Subject, TokenId, UnixTime, VerifierName,
+    CredentialId, CredentialName, Digest, Freshness, Hash32, NamespaceName, Place, Prefix, Revision, RevocationId,
+    ScopeSet, Secret, SessionId, Span, StartId, Subject, TokenId, UnixTime, VerifierName,
 };
 pub use jeton_types::{CredentialRef, Labels};
 
@@ -430,6 +430,8 @@ pub struct SessionRow {
     pub opened: Revision,
     /// When that was.
     pub opened_at: UnixTime,
+    /// Where its process runs, if it keeps a state folder (`feed-protocol.md` 27).
+    pub place: Option<Place>,
     /// Set once it is over.
     pub ended: Option<(SessionEndKind, UnixTime)>,
 }

@@ -133,7 +133,8 @@ pub trait Store: Send + Sync + 'static {
         revocation: RevocationId,
         receipt: StoredReceipt,
     ) -> impl Future<Output = Result<StoredReceipt, StoreError>> + Send;
-    /// Registers a session. One that is registered already stays as it is; answers what is registered.
+    /// Registers a session, or that it has ended if its end was heard of first. One that is registered already stays as
+    /// it is; answers what is registered.
     fn session_open(&self, session: SessionRow) -> impl Future<Output = Result<SessionRow, StoreError>> + Send;
     /// Records how a session ended. The first end counts.
     fn session_end(

@@ -239,8 +239,14 @@ impl Jeton {
     /// Starts a sidecar with the token file that is there.
     #[must_use]
     pub fn sidecar_unready(&self, feed: SocketAddr, name: &str, namespaces: &str) -> Sidecar {
+        self.sidecar_with(feed, name, namespaces, &[])
+    }
+
+    /// The same with `more` arguments.
+    #[must_use]
+    pub fn sidecar_with(&self, feed: SocketAddr, name: &str, namespaces: &str, more: &[&str]) -> Sidecar {
         let (feed, token) = (format!("http://{feed}"), self.text(&format!("{name}.token")));
-        let arguments = [
+        let mut arguments = vec![
             "sidecar",
             "--json",
             "--feed",
@@ -256,6 +262,7 @@ impl Jeton {
             "--drain",
             "0s",
         ];
+        arguments.extend(more);
         let (process, said) = self.start(name, &arguments);
         Sidecar { process, http: address(&said, "http") }
     }

@@ -13,6 +13,7 @@ pub mod id;
 mod labels;
 pub mod limits;
 pub mod name;
+mod place;
 mod prefix;
 mod revision;
 #[cfg(feature = "openapi")]
@@ -32,6 +33,7 @@ pub use hash::Hash32;
 pub use id::{CredentialId, RevocationId, RotationId, SessionId, StartId, TokenId};
 pub use labels::Labels;
 pub use name::{CredentialName, Label, NamespaceName, VerifierName};
+pub use place::Place;
 pub use prefix::Prefix;
 pub use revision::Revision;
 pub use scope::{Scope, ScopeSet};

@@ -11,7 +11,7 @@ use futures_util::FutureExt as _;
 use jeton_api::event::AlarmEvent;
 use jeton_feed::{authority::Input, numbers::POLL_EVERY};
 use jeton_store::{SESSIONS_PRUNED_MAX, Store, StoreError, model::SessionEndKind};
-use jeton_types::{SessionId, StartId};
+use jeton_types::{SessionId, StartId, UnixTime};
 use tokio::{
     sync::mpsc,
     time::{MissedTickBehavior, interval, sleep},
@@ -22,7 +22,7 @@ use super::{
     floor::{Release, Work},
     handle::Shared,
     hello::session_event,
-    signing,
+    signing, succession,
 };
 use crate::event::Event;
 
@@ -140,17 +140,21 @@ async fn work(shared: Arc<Shared>, mut works: mpsc::UnboundedReceiver<Work>) {
                 signing::begin(&shared, facts);
             }
             Some(Work::StartAnew) => start_anew(&shared).await,
-            Some(Work::Ended(session, kind, at)) => {
-                shared.parts.metrics.session_ended_count(evidence(kind));
-                persist(&shared, session, || shared.parts.store.session_end(session, kind, at)).await;
-                if let Ok(Some(row)) = shared.parts.store.session(session).await {
-                    shared.parts.events.tell(Event::Session(session_event(&row, evidence(kind), at)));
-                }
-            }
+            Some(Work::Ended(session, kind, at)) => ended(&shared, session, kind, at).await,
+            Some(Work::Claims(claims)) => succession::settle(&shared, claims).await,
             Some(Work::Forgotten(session)) => {
                 persist(&shared, session, || shared.parts.store.session_forget(session)).await;
             }
         }
+    }
+}
+
+/// Records the end of a session, and tells of it.
+pub(super) async fn ended(shared: &Shared, session: SessionId, kind: SessionEndKind, at: UnixTime) {
+    shared.parts.metrics.session_ended_count(evidence(kind));
+    persist(shared, session, || shared.parts.store.session_end(session, kind, at)).await;
+    if let Ok(Some(row)) = shared.parts.store.session(session).await {
+        shared.parts.events.tell(Event::Session(session_event(&row, evidence(kind), at)));
     }
 }
 
@@ -191,7 +195,7 @@ async fn start_anew(shared: &Shared) {
 }
 
 /// Writes until it is written or there is no point any more.
-async fn insist<T, F>(shared: &Shared, what: &'static str, write: impl Fn() -> F) -> Option<T>
+pub(super) async fn insist<T, F>(shared: &Shared, what: &'static str, write: impl Fn() -> F) -> Option<T>
 where
     F: Future<Output = Result<T, StoreError>>,
 {

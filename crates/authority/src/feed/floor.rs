@@ -54,8 +54,19 @@ pub(super) enum Work {
     Forgotten(SessionId),
     /// A receipt is complete.
     Complete(ReceiptFacts),
+    /// Sessions were claimed.
+    Claims(Claims),
     /// The clock has jumped.
     StartAnew,
+}
+
+/// Sessions that a process in their place claims, as far as the hub could decide.
+#[derive(Debug)]
+pub(super) struct Claims {
+    pub(super) stream: StreamId,
+    pub(super) by: Box<SessionFacts>,
+    pub(super) sessions: Vec<SessionId>,
+    pub(super) at: UnixTime,
 }
 
 /// A revision that ended tokens, and when the verifications begun before it are over.
@@ -140,6 +151,15 @@ impl Floor {
         Control { messages, cut }
     }
 
+    /// Puts a message where the stream takes it from.
+    pub(super) fn send(&self, stream: StreamId, message: ToVerifier) {
+        let Some(port) = self.streams.get(&stream) else { return };
+        if let Err(mpsc::error::TrySendError::Full(_)) = port.control.try_send(message) {
+            debug!(stream = stream.0, "a stream that takes nothing is cut");
+            port.cut.notify_one();
+        }
+    }
+
     /// A stream is gone.
     pub(super) fn stream_close(&mut self, stream: StreamId) {
         self.streams.remove(&stream);
@@ -202,13 +222,7 @@ impl Floor {
     fn perform(&mut self, effect: Effect) {
         // A send fails only when the feed is shut down; then nothing is owed to anybody.
         match effect {
-            Effect::Send { stream, message } => {
-                let Some(port) = self.streams.get(&stream) else { return };
-                if let Err(mpsc::error::TrySendError::Full(_)) = port.control.try_send(message) {
-                    debug!(stream = stream.0, "a stream that takes nothing is cut");
-                    port.cut.notify_one();
-                }
-            }
+            Effect::Send { stream, message } => self.send(stream, message),
             Effect::Cut { stream } => {
                 if let Some(port) = self.streams.get(&stream) {
                     port.cut.notify_one();
@@ -229,6 +243,9 @@ impl Floor {
                     EvidenceKind::Goodbye | EvidenceKind::Acked | EvidenceKind::Pending => SessionEndKind::Goodbye,
                 };
                 drop(self.work.send(Work::Ended(session, kind, at)));
+            }
+            Effect::ClaimsSettle { stream, by, sessions, at } => {
+                drop(self.work.send(Work::Claims(Claims { stream, by, sessions, at })));
             }
             Effect::SessionForgotten { session } => {
                 self.endings.ended(session);

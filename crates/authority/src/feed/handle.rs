@@ -57,6 +57,8 @@ pub struct HubParts {
     pub start: StartId,
     /// Where a rollback is remembered.
     pub(crate) fence: Fence,
+    /// Whether a process may end the sessions of the one before it in the same place (`feed-protocol.md` 27).
+    pub succession: bool,
 }
 
 /// The feed of a running authority. Cheap to clone; all clones are one.
@@ -283,6 +285,7 @@ pub(super) fn facts(row: SessionRow) -> SessionFacts {
         credential: row.credential,
         namespaces: row.namespaces,
         opened: row.opened,
+        place: row.place,
     }
 }
 

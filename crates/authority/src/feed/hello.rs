@@ -120,7 +120,11 @@ pub(super) async fn admit(shared: &Arc<Shared>, digest: Digest, hello: &Hello) -
     };
     let same_namespaces = facts.namespaces.len() == hello.namespaces.len()
         && facts.namespaces.iter().all(|name| hello.namespaces.contains(name));
-    if facts.credential != token.credential || facts.verifier != hello.verifier || !same_namespaces {
+    if facts.credential != token.credential
+        || facts.verifier != hello.verifier
+        || facts.place != hello.place
+        || !same_namespaces
+    {
         return Err(refused(Refusal::Invalid, foreign(hello.session)));
     }
     Ok(Admitted { protocol, facts, known, token, judged })
@@ -168,6 +172,7 @@ async fn register(shared: &Shared, token: &TokenRow, hello: &Hello) -> Result<Se
         // Its first view opens later, so that it knows at least this.
         opened: parts.store.commit_log().head().revision,
         opened_at: parts.time.now(),
+        place: hello.place,
         ended: None,
     };
     let row = parts.store.session_open(row).await.map_err(unavailable)?;
@@ -210,5 +215,5 @@ fn refused(why: Refusal, message: String) -> Rejected {
 }
 
 fn foreign(session: SessionId) -> String {
-    format!("session {session} is another's: its credential, name and namespaces never change")
+    format!("session {session} is another's: its credential, name, namespaces and place never change")
 }

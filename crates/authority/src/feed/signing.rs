@@ -100,7 +100,9 @@ async fn sign_and_store(shared: &Arc<Shared>, facts: &ReceiptFacts) -> Result<St
         let mut floor = shared.floor();
         (floor.freshness_longest(&facts.namespace, facts.revision), floor.look(|hub: &Hub, _, _| hub.start()))
     };
-    let background = Background { effect: row.effect, freshness, start, tokens, signed_at: shared.parts.time.now() };
+    let signed_at = shared.parts.time.now();
+    let succession = shared.parts.succession;
+    let background = Background { effect: row.effect, freshness, start, tokens, signed_at, succession };
     let payload = receipt::payload(facts, background).ok_or(SigningError::Incomplete)?;
     let receipt = StoredReceipt {
         completed_at: payload.completed_at.0,

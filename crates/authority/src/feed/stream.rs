@@ -151,6 +151,10 @@ async fn serve(
         resume,
     });
     drop((looking, verification));
+    if shared.parts.succession && !hello.claims.is_empty() {
+        info!(session = %hello.session, verifier = %hello.verifier, claims = hello.claims.len(), "sessions are claimed by a process in their place");
+        shared.step(Input::Claimed { stream: stream.stream, sessions: hello.claims.clone() });
+    }
     info!(session = %hello.session, verifier = %hello.verifier, stream = stream.stream.0, resume = ?resume, mismatch, "stream opened");
     let open = Open {
         shared,

@@ -25,6 +25,8 @@ pub struct Background {
     pub tokens: Vec<TokenId>,
     /// Authority time.
     pub signed_at: UnixTime,
+    /// Whether sessions may end by succession.
+    pub succession: bool,
 }
 
 /// What is to be signed for a complete receipt; nothing for one that is not complete.
@@ -43,6 +45,7 @@ pub fn payload(facts: &ReceiptFacts, background: Background) -> Option<ReceiptPa
         signed_at: background.signed_at.max(completed_at),
         tokens: background.tokens,
         verifiers: lines(&facts.evidence),
+        succession: background.succession,
     }))
 }
 

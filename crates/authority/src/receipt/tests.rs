@@ -49,6 +49,7 @@ fn receipt(facts: &ReceiptFacts) -> ReceiptPayload {
         start: StartId::from_bytes([4; 16]),
         tokens: vec![TokenId::from_bytes([5; 16])],
         signed_at: COMMITTED.plus(Duration::from_secs(8)),
+        succession: true,
     };
     payload(facts, background).unwrap()
 }
@@ -140,6 +141,7 @@ fn a_pending_receipt_is_never_signed() {
         start: StartId::from_bytes([4; 16]),
         tokens: Vec::new(),
         signed_at: COMMITTED,
+        succession: true,
     };
     assert!(payload(&pending, background).is_none());
 }

@@ -113,6 +113,7 @@ async fn silent_session(world: World, namespace: &str) -> World {
         namespaces: vec![namespace.parse().unwrap()],
         opened: Revision::ZERO,
         opened_at: UnixTime::ZERO,
+        place: None,
         ended: None,
     };
     store.session_open(session).await.unwrap();

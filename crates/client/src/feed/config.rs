@@ -1,10 +1,10 @@
 //! What a verifier is started with.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use jeton_host::{
     clock::{OsEntropy, SystemClock},
-    files::FileError,
+    files::{FileError, StateError},
 };
 use jeton_types::{Clock, Entropy, NamespaceName, Secret, VerifierName, limits::SESSION_NAMESPACES_MAX};
 use tonic::transport::Endpoint;
@@ -12,6 +12,7 @@ use tonic::transport::Endpoint;
 use super::{
     link,
     observe::{Observe, Unobserved},
+    state::State,
     token::{TokenFile, TokenSource},
 };
 
@@ -26,6 +27,9 @@ pub struct VerifierConfig {
     pub name: VerifierName,
     /// The namespaces that it serves.
     pub namespaces: Vec<NamespaceName>,
+    /// Its state folder, which one process at a time can hold. With it a process that comes in the place of another ends
+    /// that one's session at once, where silence would take the lease and grace (`feed-protocol.md` 27).
+    pub state_dir: Option<PathBuf>,
     /// Where it takes its time from.
     pub clock: Arc<dyn Clock>,
     /// Where it takes its session's id from.
@@ -48,6 +52,9 @@ pub enum StartError {
     /// The token file cannot be read.
     #[error(transparent)]
     Token(#[from] FileError),
+    /// The state folder is in use, or cannot be used.
+    #[error(transparent)]
+    State(#[from] StateError),
     /// The namespaces cannot be served together.
     #[error("{0}")]
     Namespaces(String),
@@ -68,13 +75,14 @@ impl VerifierConfig {
             token,
             name,
             namespaces,
+            state_dir: None,
             clock: Arc::new(SystemClock),
             entropy: Arc::new(OsEntropy),
             observe: Arc::new(Unobserved),
         }
     }
 
-    /// What can be wrong is found here, before anything runs. Reads the token file.
+    /// What can be wrong is found here, before anything runs. Reads the token file, and takes the state folder.
     pub(super) fn check(&self) -> Result<Checked, StartError> {
         let url = |why: String| StartError::Url { url: crate::url::shown(&self.url), why };
         crate::url::split_url(&self.url).map_err(|why| url(why.to_owned()))?;
@@ -90,7 +98,8 @@ impl VerifierConfig {
             }
             TokenSource::Held(token) => (None, token.clone()),
         };
-        Ok(Checked { endpoint, token_file, token })
+        let state = self.state_dir.as_deref().map(State::open).transpose()?;
+        Ok(Checked { endpoint, token_file, token, state })
     }
 }
 
@@ -98,6 +107,7 @@ pub(super) struct Checked {
     pub(super) endpoint: Endpoint,
     pub(super) token_file: Option<TokenFile>,
     pub(super) token: Secret<String>,
+    pub(super) state: Option<State>,
 }
 
 fn namespaces_check(namespaces: &[NamespaceName]) -> Result<(), String> {

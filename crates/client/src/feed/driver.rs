@@ -216,7 +216,9 @@ impl Driver {
         if self.connect_at.is_some_and(|at| at <= now) {
             self.connect_at = None;
             self.links += 1;
-            self.link = Some(Link::open(self.links, self.endpoint.clone(), &self.token, self.reporter.clone()));
+            let listing = self.shared.state.as_ref().map(|state| state.listing(self.session.config().session));
+            let (endpoint, reporter) = (self.endpoint.clone(), self.reporter.clone());
+            self.link = Some(Link::open(self.links, endpoint, &self.token, listing, reporter));
         }
         if self.lingering.as_ref().is_some_and(|(_, until)| *until <= now) {
             self.lingering = None;
@@ -283,6 +285,11 @@ impl Driver {
             Effect::Watermark { request } => self.shared.waiters.answered(request),
             Effect::AsksFailed => self.shared.waiters.failed(),
             Effect::Mistrusted => self.shared.observe.replica_mistrusted(),
+            Effect::Succeeded { sessions } => {
+                if let Some(state) = &self.shared.state {
+                    state.succeeded(sessions);
+                }
+            }
             Effect::Lost(why) => {
                 self.shared.observe.session_lost();
                 self.shared.trouble(Trouble::of_loss(&why));

@@ -24,6 +24,8 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
+use super::state::Listing;
+
 /// How long a connection may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// A ping after this much silence, and how long its answer may take: a dead connection is noticed well before the
@@ -83,10 +85,20 @@ pub(super) struct Link {
 pub(super) struct Stuck;
 
 impl Link {
-    pub(super) fn open(number: u64, endpoint: Endpoint, token: &Secret<String>, reports: mpsc::Sender<Report>) -> Self {
+    /// Opens a stream. The session is listed before the connection stands, so before its hello.
+    pub(super) fn open(
+        number: u64,
+        endpoint: Endpoint,
+        token: &Secret<String>,
+        listing: Option<Listing>,
+        reports: mpsc::Sender<Report>,
+    ) -> Self {
         let (outbound, queue) = mpsc::channel(OUTBOUND_MAX);
         let authorization = bearer(token);
         let task = tokio::spawn(async move {
+            if let Some(listing) = listing {
+                listing.write().await;
+            }
             let report = |event| reports.send(Report { link: number, event });
             let down = run(endpoint, authorization, queue, &report).await;
             // The receiver is gone only when the driver is, and then nobody is left to care.

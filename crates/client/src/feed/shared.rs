@@ -15,6 +15,7 @@ use super::{
     first_use::Waiters,
     gate::Gate,
     observe::Observe,
+    state::State,
     status::{NamespaceStatus, Right, Status, Trouble},
 };
 
@@ -32,6 +33,8 @@ pub(super) struct Shared {
     pub(super) progress: watch::Sender<Progress>,
     /// Whether the authority heard the goodbye, once that is known.
     pub(super) farewell: OnceLock<bool>,
+    /// Held for as long as anybody could be answered: who has its lock next claims that nobody is.
+    pub(super) state: Option<State>,
 }
 
 #[derive(Debug, Clone)]

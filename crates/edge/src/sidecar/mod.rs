@@ -40,6 +40,8 @@ pub struct SidecarConfig {
     pub name: VerifierName,
     /// How long it serves on after it was told to stop, not ready any more.
     pub drain: Duration,
+    /// Its state folder, if it keeps one.
+    pub state_dir: Option<PathBuf>,
 }
 
 /// Why a sidecar did not start.
@@ -96,6 +98,7 @@ impl Sidecar {
             token: TokenSource::File(config.token_file),
             name: config.name,
             namespaces: config.namespaces,
+            state_dir: config.state_dir,
             clock,
             entropy,
             observe: metrics.clone(),

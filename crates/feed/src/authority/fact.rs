@@ -1,7 +1,7 @@
 //! What goes into the hub and what comes out of it.
 
 use jeton_types::{
-    BootTime, CredentialId, Freshness, NamespaceName, Now, Revision, RevocationId, SessionId, StartId, TokenId,
+    BootTime, CredentialId, Freshness, NamespaceName, Now, Place, Revision, RevocationId, SessionId, StartId, TokenId,
     UnixTime, VerifierName,
 };
 
@@ -44,6 +44,23 @@ pub struct SessionFacts {
     pub namespaces: Vec<NamespaceName>,
     /// The head's revision in the transaction that registered it. Its first view is taken after that.
     pub opened: Revision,
+    /// The place that its process holds, if it holds one (`feed-protocol.md` 27).
+    pub place: Option<Place>,
+}
+
+impl SessionFacts {
+    /// Whether `other`, which claims this session, is a process in the same place, so that this one's is gone. The name
+    /// must be the same, and the credential, unless the other serves all that this one did: nobody ends what he could
+    /// not have been fed.
+    #[must_use]
+    pub fn is_succeeded_by(&self, other: &Self) -> bool {
+        self.session != other.session
+            && self.place.is_some()
+            && self.place == other.place
+            && self.verifier == other.verifier
+            && (self.credential == other.credential
+                || self.namespaces.iter().all(|name| other.namespaces.contains(name)))
+    }
 }
 
 /// One record that set a namespace's freshness.
@@ -143,6 +160,13 @@ pub enum Input {
         /// Where it came from, an old stream included.
         stream: StreamId,
     },
+    /// The session of this stream says that its process took the place of those of these sessions.
+    Claimed {
+        /// Where it came from.
+        stream: StreamId,
+        /// The sessions.
+        sessions: Vec<SessionId>,
+    },
     /// Every verification that this process had begun on an older view has been released; a hello counts as one until
     /// its [`Input::StreamOpened`].
     AuthorityAcked {
@@ -196,6 +220,20 @@ pub enum Effect {
         session: SessionId,
         /// By what.
         evidence: EvidenceKind,
+        /// Authority time.
+        at: UnixTime,
+    },
+    /// Look these claimed sessions up in the registry, after the ends told before: one that was never registered is
+    /// registered as ended, so that its hello is answered so when it arrives; one that is registered and unknown here is
+    /// on its way to its first stream, and ends if [`SessionFacts::is_succeeded_by`] says so. Those that have ended,
+    /// durably, are told to the stream as [`ToVerifier::Succeeded`].
+    ClaimsSettle {
+        /// Where the claim came from.
+        stream: StreamId,
+        /// Who claims.
+        by: Box<SessionFacts>,
+        /// The sessions.
+        sessions: Vec<SessionId>,
         /// Authority time.
         at: UnixTime,
     },

@@ -19,6 +19,7 @@ mod receipt;
 mod rollback;
 mod session;
 mod stream;
+mod succession;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -162,6 +163,7 @@ impl Hub {
                 self.renew(stream, request, token_good, moment, &mut effects);
             }
             Input::Goodbye { stream } => self.goodbye(stream, moment, &mut effects),
+            Input::Claimed { stream, sessions } => self.claimed(stream, sessions, moment, &mut effects),
             Input::AuthorityAcked { revision } => {
                 self.released = self.released.max(revision);
                 self.authority_settle(moment, &mut effects);

@@ -1,7 +1,7 @@
 //! Receipts in the making (`feed-protocol.md` 19).
 //!
 //! A receipt has one line for the authority and one for each session that could know less than the revocation. A line
-//! is pending until there is evidence. `acked` and `goodbye` are final; `fenced` is not before the receipt is complete:
+//! is pending until there is evidence. `acked`, `goodbye` and `succeeded` are final; `fenced` is not before the receipt is complete:
 //! a grant to that session makes its line pending again.
 
 use std::{fmt, sync::Arc};
@@ -108,12 +108,23 @@ pub(super) enum LineState {
     Pending,
     Acked(UnixTime),
     Goodbye(UnixTime),
+    Succeeded(UnixTime),
     Fenced { at: UnixTime, silent_since: UnixTime },
 }
 
 impl LineState {
+    pub(super) const fn kind(self) -> EvidenceKind {
+        match self {
+            Self::Pending => EvidenceKind::Pending,
+            Self::Acked(_) => EvidenceKind::Acked,
+            Self::Goodbye(_) => EvidenceKind::Goodbye,
+            Self::Succeeded(_) => EvidenceKind::Succeeded,
+            Self::Fenced { .. } => EvidenceKind::Fenced,
+        }
+    }
+
     const fn is_final(self) -> bool {
-        matches!(self, Self::Acked(_) | Self::Goodbye(_))
+        matches!(self, Self::Acked(_) | Self::Goodbye(_) | Self::Succeeded(_))
     }
 }
 
@@ -215,6 +226,7 @@ impl Line {
         match self.state {
             LineState::Acked(at) => line(EvidenceKind::Acked, Some(at)),
             LineState::Goodbye(at) => line(EvidenceKind::Goodbye, Some(at)),
+            LineState::Succeeded(at) => line(EvidenceKind::Succeeded, Some(at)),
             LineState::Fenced { at, silent_since } => {
                 Evidence { silent_since: Some(silent_since), ..line(EvidenceKind::Fenced, Some(at)) }
             }

@@ -214,6 +214,7 @@ mod tests {
             credential: jeton_types::CredentialId::from_bytes([2; 16]),
             namespaces: vec!["acme".parse().unwrap()],
             opened: revision(15),
+            place: None,
         }
     }
 }

@@ -9,7 +9,7 @@ use super::{
     fact::{Effect, SessionFacts, StreamId},
     moment::Moment,
     namespace::NamespaceKey,
-    receipt::{EvidenceKind, LineState},
+    receipt::LineState,
     session::{NEVER, Session, Stream, StreamState, Waiting},
 };
 use crate::{
@@ -138,9 +138,14 @@ impl Hub {
 
     pub(super) fn goodbye(&mut self, stream: StreamId, moment: Moment, effects: &mut Vec<Effect>) {
         let Some(id) = self.streams.get(&stream).map(|stream| stream.session) else { return };
+        self.session_end(id, LineState::Goodbye(moment.authority), moment, effects);
+    }
+
+    /// Ends a session by its own goodbye or a claim of succession: every receipt that waits for it has its answer.
+    pub(super) fn session_end(&mut self, id: SessionId, by: LineState, moment: Moment, effects: &mut Vec<Effect>) {
         let Some(session) = self.sessions.remove(&id) else { return };
         // Durable before any receipt that rests on it.
-        effects.push(Effect::SessionEnded { session: id, evidence: EvidenceKind::Goodbye, at: moment.authority });
+        effects.push(Effect::SessionEnded { session: id, evidence: by.kind(), at: moment.authority });
         if let Some(stream) = session.stream {
             self.stream_cut(stream, moment, effects);
         }
@@ -148,7 +153,7 @@ impl Hub {
         for key in &session.namespaces {
             for (at, receipt) in &mut self.namespaces.at_mut(*key).pending {
                 let has_line = receipt.state(id).is_some();
-                if has_line && receipt.set(&session.facts, LineState::Goodbye(moment.authority)) {
+                if has_line && receipt.set(&session.facts, by) {
                     changed.push((*key, *at));
                 }
             }
@@ -199,7 +204,7 @@ impl Hub {
     }
 
     /// The session of a stream that is its newest and not cut.
-    fn stream_current(&self, stream: StreamId) -> Option<(SessionId, StreamState)> {
+    pub(super) fn stream_current(&self, stream: StreamId) -> Option<(SessionId, StreamState)> {
         let found = self.streams.get(&stream)?;
         (found.state != StreamState::Cut).then_some((found.session, found.state))
     }

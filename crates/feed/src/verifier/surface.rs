@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jeton_types::{BootTime, NamespaceName, Revision, SessionId, VerifierName};
+use jeton_types::{BootTime, NamespaceName, Place, Revision, SessionId, VerifierName};
 
 use super::Note;
 use crate::message::{ToAuthority, ToVerifier};
@@ -18,6 +18,11 @@ pub struct SessionConfig {
     pub namespaces: Vec<NamespaceName>,
     /// Spreads the reconnects of many verifiers; any random number.
     pub jitter_seed: u64,
+    /// The place that the process holds, if it holds one (`feed-protocol.md` 27).
+    pub place: Option<Place>,
+    /// Sessions of processes that held the place before: what the lock file named before this process added its own.
+    /// Never a session of this process, which may still be answering under it.
+    pub claims: Vec<SessionId>,
 }
 
 /// What happened.
@@ -42,6 +47,7 @@ pub enum Input {
 }
 
 /// What is to be done, in order.
+#[expect(clippy::large_enum_variant, reason = "the largest is a hello, which comes once a stream")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
     /// Open a stream this much later, then say [`Input::Connected`] or [`Input::Disconnected`]. Replaces an earlier one.
@@ -67,6 +73,11 @@ pub enum Effect {
     AsksFailed,
     /// The replica was not what the log leaves. Whatever was made of it is as wrong: a copy on disk is to be discarded.
     Mistrusted,
+    /// These claimed sessions are over, durably: the lock file may forget them.
+    Succeeded {
+        /// The sessions.
+        sessions: Vec<SessionId>,
+    },
     /// The session is over; go on with its `Session::successor`.
     Lost(SessionLost),
     /// Something to log or count.

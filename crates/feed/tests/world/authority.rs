@@ -444,6 +444,7 @@ impl World {
                     credential: token_entry(*session.as_bytes()).credential,
                     namespaces: hello.namespaces.clone(),
                     opened: head.revision,
+                    place: hello.place,
                 };
                 self.authority.store.sessions.insert(session, SessionRow { facts: facts.clone(), ended: None });
                 self.hub_step(Input::SessionOpened(facts));
@@ -462,6 +463,9 @@ impl World {
         let mismatch = looks && hello.resume.is_some_and(contradicts);
         let resume = hello.resume.filter(|_| !mismatch);
         self.hub_step(Input::StreamOpened { session, stream, epoch, token, resume });
+        if !hello.claims.is_empty() {
+            self.hub_step(Input::Claimed { stream, sessions: hello.claims.clone() });
+        }
         if !self.is_open_at_authority(link) {
             return;
         }

@@ -11,6 +11,8 @@ pub(crate) struct Sightings {
     pub(crate) receipts: u64,
     pub(crate) acked: u64,
     pub(crate) goodbye: u64,
+    pub(crate) succeeded: u64,
+    pub(crate) tombstones: u64,
     pub(crate) fenced: u64,
     pub(crate) fences_taken_back: u64,
     pub(crate) grants: u64,

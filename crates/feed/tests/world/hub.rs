@@ -72,7 +72,8 @@ impl World {
                         EvidenceKind::Acked => self.check.seen.acked += 1,
                         EvidenceKind::Goodbye => self.check.seen.goodbye += 1,
                         EvidenceKind::Fenced => self.check.seen.fenced += 1,
-                        EvidenceKind::Succeeded | EvidenceKind::Pending => {
+                        EvidenceKind::Succeeded => self.check.seen.succeeded += 1,
+                        EvidenceKind::Pending => {
                             self.check.violated(|| format!("S1: complete with a line {line:?}"));
                         }
                     }
@@ -83,10 +84,14 @@ impl World {
                 self.schedule(at, Event::Authority(AuthorityEvent::Stored { start, receipt }));
             }
             Effect::SessionEnded { session, evidence, at } => {
+                if evidence == EvidenceKind::Succeeded {
+                    self.succession_check(session);
+                }
                 if let Some(row) = self.authority.store.sessions.get_mut(&session) {
                     row.ended = Some((evidence, at));
                 }
             }
+            Effect::ClaimsSettle { stream, by, sessions, at } => self.claims_settle(stream, &by, sessions, at),
             Effect::SessionForgotten { session } => {
                 self.authority.store.sessions.remove(&session);
             }

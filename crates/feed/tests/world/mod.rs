@@ -11,6 +11,7 @@ mod hub;
 mod net;
 mod plan;
 mod replica;
+mod state;
 mod store;
 mod verifier;
 
@@ -27,7 +28,7 @@ use self::{
 pub(crate) use self::{
     check::Sightings,
     clock::Rng,
-    plan::{Action, Flaw, Plan, plan},
+    plan::{Action, Flaw, Plan, RATE_FASTEST, RATE_SLOWEST, VERIFIERS, plan},
 };
 
 pub(crate) struct World {
@@ -159,6 +160,8 @@ impl World {
             Action::Leave { verifier, span } => {
                 self.schedule(self.t, Event::Verifier(verifier, VerifierEvent::Leave { span: span * MILLI }));
             }
+            Action::Copy { disk } => self.state_copy(disk),
+            Action::Second => self.state_second(),
         }
     }
 

@@ -4,9 +4,15 @@ use proptest::prelude::*;
 
 use super::clock::MILLI;
 
-pub(crate) const VERIFIERS: usize = 4;
+pub(crate) const VERIFIERS: usize = 5;
 /// What each verifier serves.
-pub(crate) const SERVED: [&[&str]; VERIFIERS] = [&["acme", "blog"], &["acme"], &["blog", "acme"], &["blog", "shop"]];
+pub(crate) const SERVED: [&[&str]; VERIFIERS] =
+    [&["acme", "blog"], &["acme"], &["blog", "acme"], &["blog", "shop"], &["acme"]];
+/// This one is configured like [`TWIN_OF`], name and all, on a machine of its own.
+pub(crate) const TWIN: usize = 4;
+pub(crate) const TWIN_OF: usize = 1;
+/// Whether each verifier keeps a state folder.
+pub(crate) const KEEPS_STATE: [bool; VERIFIERS] = [false, true, true, false, true];
 /// `acme` stays strict for good, so that its bound is the one that is promised; the others change.
 pub(crate) const NAMESPACES: [(&str, &str); 3] = [("acme", "strict"), ("blog", "grace=5s"), ("shop", "grace=20s")];
 pub(crate) const FRESHNESS: [&str; 4] = ["strict", "grace=2s", "grace=8s", "grace=20s"];
@@ -55,6 +61,10 @@ pub(crate) enum Action {
     Rot { verifier: usize, row: usize, how: Rot },
     /// Goodbye, and another process after a while.
     Leave { verifier: usize, span: u64 },
+    /// The twin starts anew on a copy of the other's state folder: of its files, or of its whole disk.
+    Copy { disk: bool },
+    /// The twin is started in the other's state folder while that one runs there.
+    Second,
 }
 
 /// What becomes of a row.
@@ -92,10 +102,16 @@ pub(crate) enum Flaw {
     ChainOnly,
     /// The authority does not compare what a hello says of the verifier's table.
     HelloNotSummedUp,
+    /// A boot id is not looked at.
+    SuccessionOtherBoot,
+    /// A lock file is believed to be where it says it is.
+    SuccessionFromFile,
+    /// The lock file is replaced when it is written, so that its lock excludes nobody.
+    LockRenamed,
 }
 
 impl Flaw {
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::AckBeforeApply,
         Self::AnswerAfterGoodbye,
         Self::LeaseFromReceive,
@@ -108,6 +124,9 @@ impl Flaw {
         Self::HelloNotCounted,
         Self::ChainOnly,
         Self::HelloNotSummedUp,
+        Self::SuccessionOtherBoot,
+        Self::SuccessionFromFile,
+        Self::LockRenamed,
     ];
 }
 
@@ -115,7 +134,7 @@ pub(crate) fn plan() -> impl Strategy<Value = Plan> {
     let rate = || prop_oneof![Just(RATE_SLOWEST), Just(RATE_FASTEST), RATE_SLOWEST..=RATE_FASTEST];
     let delay_max = prop_oneof![3 => 1..20_u64, 1 => 20..800_u64];
     let gap = prop_oneof![2 => 0..50_u64, 3 => 50..1_500_u64, 1 => 1_500..9_000_u64];
-    let rates = [rate(), rate(), rate(), rate()];
+    let rates = [rate(), rate(), rate(), rate(), rate()];
     let actions = prop::collection::vec((gap, action()), 4..40);
     (any::<u64>(), rate(), rates, delay_max, actions).prop_map(
         |(seed, authority_rate, verifier_rates, delay_max, actions)| Plan {
@@ -157,5 +176,7 @@ fn action() -> impl Strategy<Value = Action> {
         3 => (process(), short()).prop_map(|(process, span)| Action::Crash { process, span }),
         2 => (verifier(), short()).prop_map(|(verifier, span)| Action::Leave { verifier, span }),
         2 => (verifier(), any::<usize>(), rot).prop_map(|(verifier, row, how)| Action::Rot { verifier, row, how }),
+        1 => any::<bool>().prop_map(|disk| Action::Copy { disk }),
+        1 => Just(Action::Second),
     ]
 }

@@ -12,8 +12,9 @@ use super::{
     authority::AuthorityHost,
     clock::{MILLI, MachineClock, Rng},
     net::LinkId,
-    plan::{Flaw, Plan, Rot, SERVED},
+    plan::{Flaw, Plan, Rot, SERVED, TWIN, TWIN_OF},
     replica::{Reading, TestReplica, bytes_of},
+    state::Folder,
 };
 
 /// How often each process is asked about everything that it must not accept.
@@ -33,6 +34,9 @@ pub(crate) struct VerifierHost {
     /// Nothing sent before gets through.
     pub(crate) up_from: u64,
     pub(crate) down_from: u64,
+    pub(crate) folder: Option<Folder>,
+    /// It works in the other's folder, whose lock excludes nobody.
+    pub(crate) intrudes: bool,
 }
 
 struct Process {
@@ -125,6 +129,8 @@ impl VerifierHost {
             inbox: Vec::new(),
             up_from: 0,
             down_from: 0,
+            folder: Folder::of(index, plan.flaw),
+            intrudes: false,
         }
     }
 
@@ -141,6 +147,11 @@ impl VerifierHost {
     /// Lets a row of the table rot, if there is one; says whether there was.
     pub(crate) fn rot(&self, row: usize, how: Rot, rng: &mut Rng) -> bool {
         self.process.as_ref().is_some_and(|process| process.replica.rot(row, how, rng))
+    }
+
+    /// The session of its process, if it has one.
+    pub(crate) fn session(&self) -> Option<SessionId> {
+        Some(self.process.as_ref()?.session.config().session)
     }
 
     fn reachable(&self, t: u64) -> bool {
@@ -242,11 +253,17 @@ impl World {
     }
 
     fn verifier_start(&mut self, index: usize) {
+        let session = SessionId::from_bytes(bytes_of(&mut self.rng));
+        let name = if index == TWIN { TWIN_OF } else { index };
+        let (place, claims) = self.state_open(index).unzip();
+        self.state_add(index, session);
         let config = SessionConfig {
-            verifier: format!("edge-{index}").parse().unwrap(),
-            session: SessionId::from_bytes(bytes_of(&mut self.rng)),
+            verifier: format!("edge-{name}").parse().unwrap(),
+            session,
             namespaces: self.verifiers[index].namespaces.clone(),
             jitter_seed: self.rng.next(),
+            place,
+            claims: claims.unwrap_or_default(),
         };
         let host = &mut self.verifiers[index];
         host.life += 1;
@@ -348,7 +365,9 @@ impl World {
             Effect::Lost(_) => {
                 let id = SessionId::from_bytes(bytes_of(&mut self.rng));
                 process.session = process.session.successor(id, host.clock.now(self.t));
+                self.state_add(index, id);
             }
+            Effect::Succeeded { sessions } => self.state_drop(index, &sessions),
             Effect::Note(jeton_feed::verifier::Note::Jump) => self.check.seen.jumps += 1,
             Effect::Mistrusted => {
                 process.mistrusted = Some(process.replica.snapshots.get());

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, FlockOperation};
 
-/// Why a folder cannot be the data folder.
+/// Why a folder cannot be the data folder, or a state folder.
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
     /// The path leads to something else.
@@ -46,6 +46,11 @@ pub enum FolderError {
 /// # Errors
 /// [`FolderError`]; its text says what to do.
 pub fn data_folder(path: &Path) -> Result<(), FolderError> {
+    folder_of(path, &OURS)
+}
+
+/// As [`data_folder`]; one of `ours` in a folder makes it ours.
+pub(super) fn folder_of(path: &Path, ours: &[&str]) -> Result<(), FolderError> {
     let owned = || path.to_path_buf();
     match fs::metadata(path) {
         Ok(facts) if !facts.is_dir() => return Err(FolderError::NotAFolder { path: owned() }),
@@ -74,7 +79,7 @@ pub fn data_folder(path: &Path) -> Result<(), FolderError> {
     for entry in entries {
         let entry = entry.map_err(|source| FolderError::Io { action: "read", path: owned(), source })?;
         let name = entry.file_name();
-        if OURS.iter().any(|ours| name == *ours) {
+        if ours.iter().any(|ours| name == *ours) {
             return Ok(());
         }
         // A fresh file system brings this one along.

@@ -103,8 +103,9 @@ fn hello() -> impl Strategy<Value = Hello> {
     let names = proptest::collection::btree_set(namespace(), 1..5);
     let protocols = (0..9_u32, 0..9_u32);
     let rest = (any::<[u8; 16]>(), "[A-Za-z0-9][A-Za-z0-9._-]{0,20}", any::<u64>());
-    (protocols, rest, names, option::of(revision_any()), option::of(hash_any()), option::of(head())).prop_map(
-        |((oldest, more), (session, verifier, epoch), namespaces, resume, set_hash, head)| Hello {
+    let place = option::of((any::<[u8; 16]>(), any::<u64>(), any::<u64>(), vec(any::<[u8; 16]>(), 0..4)));
+    (protocols, rest, names, option::of(revision_any()), option::of(hash_any()), option::of(head()), place).prop_map(
+        |((oldest, more), (session, verifier, epoch), namespaces, resume, set_hash, head, place)| Hello {
             protocol_oldest: oldest,
             protocol: oldest + more,
             session: SessionId::from_bytes(session),
@@ -114,6 +115,8 @@ fn hello() -> impl Strategy<Value = Hello> {
             namespaces: namespaces.into_iter().collect(),
             resume,
             head,
+            place: place.as_ref().map(|(boot, device, inode, _)| Place { boot: *boot, device: *device, inode: *inode }),
+            claims: place.map_or(Vec::new(), |(.., claims)| claims.into_iter().map(SessionId::from_bytes).collect()),
         },
     )
 }
@@ -178,6 +181,9 @@ fn to_verifier() -> impl Strategy<Value = ToVerifier> {
         ".{0,40}".prop_map(|reason| ToVerifier::End { reason }),
         Just(ToVerifier::Ended),
         refused().prop_map(ToVerifier::Refused),
+        vec(any::<[u8; 16]>(), 0..4).prop_map(|sessions| ToVerifier::Succeeded {
+            sessions: sessions.into_iter().map(SessionId::from_bytes).collect(),
+        }),
     ]
 }
 
@@ -316,7 +322,11 @@ fn what_is_broken_is_refused() {
         (wire::Hello { namespaces: vec!["acme".into(); 2], ..good.clone() }, "hello namespaces"),
         (wire::Hello { set_hashes: vec![vec![0; 32]; 2], ..good.clone() }, "hello set hashes"),
         (wire::Hello { resume: Some(u64::MAX), ..good.clone() }, "hello resume"),
-        (wire::Hello { head: Some(wire::Head::default()), ..good }, "head start"),
+        (wire::Hello { head: Some(wire::Head::default()), ..good.clone() }, "head start"),
+        (wire::Hello { boot_id: Some(vec![0; 15]), ..good.clone() }, "hello boot id"),
+        (wire::Hello { claims: vec![vec![0; 16]], ..good.clone() }, "hello claims"),
+        (wire::Hello { boot_id: Some(vec![0; 16]), claims: vec![vec![0; 16]; 65], ..good.clone() }, "hello claims"),
+        (wire::Hello { boot_id: Some(vec![0; 16]), claims: vec![vec![0; 15]], ..good }, "hello claims"),
     ];
     for (hello, what) in bad {
         assert_eq!(Hello::try_from(hello).unwrap_err().what, what);

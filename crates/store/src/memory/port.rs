@@ -132,10 +132,8 @@ impl Store for Memory {
     }
 
     async fn session_open(&self, session: SessionRow) -> Result<SessionRow, StoreError> {
-        let open = move |draft: &mut Draft<'_>| {
-            let row = SessionRow { ended: None, ..session };
-            Ok(draft.state.sessions.entry(row.session).or_insert(row).clone())
-        };
+        let open =
+            move |draft: &mut Draft<'_>| Ok(draft.state.sessions.entry(session.session).or_insert(session).clone());
         self.write(open).await
     }
 

@@ -26,6 +26,7 @@ const MIGRATIONS: &[&str] = &[
     sql!("migrations/0003_audit_chain"),
     sql!("migrations/0004_idempotency"),
     sql!("migrations/0005_set_hash"),
+    sql!("migrations/0006_session_place"),
 ];
 const STATEMENTS_CACHED: usize = 96;
 

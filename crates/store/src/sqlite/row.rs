@@ -5,8 +5,8 @@ use std::str::FromStr;
 use jeton_feed::record::EndReason;
 use jeton_lifecycle::Effect;
 use jeton_types::{
-    CredentialId, Digest, Freshness, Hash32, Label, NamespaceName, Revision, RevocationId, ScopeSet, SessionId, Span,
-    StartId, TokenId, UnixTime,
+    CredentialId, Digest, Freshness, Hash32, Label, NamespaceName, Place, Revision, RevocationId, ScopeSet, SessionId,
+    Span, StartId, TokenId, UnixTime,
 };
 use rusqlite::{
     Connection, Params, Row, ffi,
@@ -365,5 +365,22 @@ pub(super) fn session_row(row: &Row<'_>) -> Found<SessionRow> {
         opened: revision(row, 4)?,
         opened_at: time(row, 5)?,
         ended: kind.zip(time_opt(row, 7)?),
+        place: bytes_opt(row, 8, place)?,
     })
+}
+
+/// Boot id, device, inode: 32 bytes.
+pub(super) fn place_value(place: Place) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    bytes[..16].copy_from_slice(&place.boot);
+    bytes[16..24].copy_from_slice(&place.device.to_be_bytes());
+    bytes[24..].copy_from_slice(&place.inode.to_be_bytes());
+    bytes
+}
+
+fn place(bytes: &[u8]) -> Option<Place> {
+    let (boot, rest) = bytes.split_first_chunk()?;
+    let (device, rest) = rest.split_first_chunk()?;
+    let inode = rest.try_into().ok()?;
+    Some(Place { boot: *boot, device: u64::from_be_bytes(*device), inode: u64::from_be_bytes(inode) })
 }

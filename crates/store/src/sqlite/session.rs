@@ -13,6 +13,7 @@ use crate::{
 };
 
 pub(super) fn open(tx: &Tx<'_>, session: &SessionRow) -> Result<SessionRow, StoreError> {
+    let (kind, ended_at) = session.ended.unzip();
     row::run(
         tx.conn,
         sql!("session/insert"),
@@ -22,7 +23,10 @@ pub(super) fn open(tx: &Tx<'_>, session: &SessionRow) -> Result<SessionRow, Stor
             session.credential.as_bytes(),
             namespaces_value(&session.namespaces),
             row::int(session.opened.get()),
-            time_value(session.opened_at)
+            time_value(session.opened_at),
+            session.place.map(row::place_value),
+            kind.map(SessionEndKind::as_str),
+            ended_at.map(time_value)
         ],
     )?;
     find(tx.conn, session.session)?.ok_or(StoreError::NotFound("session"))

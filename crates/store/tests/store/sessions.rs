@@ -4,7 +4,7 @@ use jeton_store::{
     StoreError,
     model::{Selector, SessionEndKind, SessionRow, StoredReceipt},
 };
-use jeton_types::{CredentialId, Revision, SessionId, UnixTime};
+use jeton_types::{CredentialId, Place, Revision, SessionId, UnixTime};
 
 use crate::world::{Backend, World};
 
@@ -21,6 +21,7 @@ fn session(id: u8) -> SessionRow {
         namespaces: vec!["acme".parse().unwrap(), "other".parse().unwrap()],
         opened: Revision::new(u64::from(id)).unwrap(),
         opened_at: UnixTime::from_micros(9),
+        place: Some(Place { boot: [4; 16], device: u64::MAX, inode: 1 << 63 }),
         ended: None,
     }
 }
@@ -37,6 +38,9 @@ async fn the_registry_outlives_the_process<B: Backend>() {
     world.store.session_end(session(1).session, SessionEndKind::Goodbye, at).await.unwrap();
     world.store.session_end(session(1).session, SessionEndKind::Succeeded, later).await.unwrap();
     world.store.session_forget(session(2).session).await.unwrap();
+    let unheard = SessionRow { ended: Some((SessionEndKind::Succeeded, at)), place: None, ..session(4) };
+    assert_eq!(world.store.session_open(unheard.clone()).await, Ok(unheard.clone()), "its end came before it");
+    assert_eq!(world.store.session_open(session(4)).await, Ok(unheard.clone()), "and stays");
     let missing = SessionId::from_bytes([9; 16]);
     assert_eq!(
         world.store.session_end(missing, SessionEndKind::Goodbye, at).await,
@@ -50,8 +54,8 @@ async fn the_registry_outlives_the_process<B: Backend>() {
     let goodbye = SessionRow { ended: Some((SessionEndKind::Goodbye, at)), ..session(1) };
     assert_eq!(store.session(session(1).session).await, Ok(Some(goodbye.clone())), "the first end counts");
     let sessions = store.sessions().await.unwrap();
-    assert_eq!(sessions.len(), 3);
-    assert_eq!((&sessions[0], &sessions[2]), (&goodbye, &session(3)));
+    assert_eq!(sessions.len(), 4);
+    assert_eq!((&sessions[0], &sessions[2], &sessions[3]), (&goodbye, &session(3), &unheard));
     assert_eq!(sessions[1].ended.unwrap().0, SessionEndKind::Forgotten);
     assert_eq!(store.session(missing).await, Ok(None));
 }

@@ -6,5 +6,6 @@ mod flow;
 mod refusal;
 mod robust;
 mod rollback;
+mod succession;
 mod verification;
 mod world;

@@ -111,6 +111,7 @@ async fn a_name_has_so_many_sessions_and_no_more() {
             namespaces: names(&["acme"]),
             opened: issued.revision,
             opened_at: world.clock.now().real,
+            place: None,
             ended: None,
         }
     };

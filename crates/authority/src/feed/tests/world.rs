@@ -91,7 +91,17 @@ pub(super) struct World {
 impl World {
     /// With a strict namespace `acme`, that holds `acme/billing`.
     pub(super) async fn new() -> Self {
-        let world = Self::with(tempfile::tempdir().unwrap(), Arc::new(Hands::new(SystemClock.now()))).await;
+        Self::of(true).await
+    }
+
+    /// The same, with succession switched off.
+    pub(super) async fn without_succession() -> Self {
+        Self::of(false).await
+    }
+
+    async fn of(succession: bool) -> Self {
+        let clock = Arc::new(Hands::new(SystemClock.now()));
+        let world = Self::with(tempfile::tempdir().unwrap(), clock, succession).await;
         world.namespace("acme", Freshness::Strict).await;
         world.issue("acme", "billing", "orders:read").await;
         world
@@ -100,7 +110,7 @@ impl World {
     /// The same folder and clock after a restart of the authority.
     pub(super) async fn restarted(self) -> Self {
         let Stopped { clock, folder } = self.stopped().await;
-        Self::with(folder, clock).await
+        Self::with(folder, clock, true).await
     }
 
     async fn stopped(mut self) -> Stopped {
@@ -112,7 +122,7 @@ impl World {
         Stopped { clock, folder }
     }
 
-    async fn with(folder: tempfile::TempDir, clock: Arc<Hands>) -> Self {
+    async fn with(folder: tempfile::TempDir, clock: Arc<Hands>, succession: bool) -> Self {
         let machine: Arc<dyn Clock> = clock.clone();
         let time = AuthorityTime::new(machine);
         let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy);
@@ -139,6 +149,7 @@ impl World {
             witness: witness.clone(),
             start,
             fence: fence.clone(),
+            succession,
         };
         let hub = HubHandle::start(parts).await.unwrap();
         let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), "--feed", false).await.unwrap();
@@ -209,7 +220,7 @@ impl World {
             std::fs::remove_file(file).unwrap();
         }
         copy_files(copy.path(), folder.path());
-        Self::with(folder, clock).await
+        Self::with(folder, clock, true).await
     }
 
     /// A copy of the data, without the keys, and the same world after a restart.
@@ -217,7 +228,7 @@ impl World {
         let Stopped { clock, folder } = self.stopped().await;
         let copy = tempfile::tempdir().unwrap();
         copy_files(folder.path(), copy.path());
-        (Self::with(folder, clock).await, copy)
+        (Self::with(folder, clock, true).await, copy)
     }
 
     /// Opens a stream.
@@ -363,6 +374,8 @@ pub(super) fn hello(session: u8, epoch: u64) -> Hello {
         resume: None,
         set_hashes: Vec::new(),
         head: None,
+        place: None,
+        claims: Vec::new(),
     }
 }
 

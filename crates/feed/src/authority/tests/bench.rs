@@ -239,6 +239,7 @@ pub(super) fn facts(number: u8, namespaces: &[&str], opened: u64) -> SessionFact
         credential: CredentialId::from_bytes([number; 16]),
         namespaces: namespaces.iter().copied().map(namespace).collect(),
         opened: revision(opened),
+        place: None,
     }
 }
 

@@ -5,3 +5,4 @@ mod grants;
 mod receipts;
 mod rollback;
 mod streams;
+mod succession;

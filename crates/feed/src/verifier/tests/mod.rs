@@ -6,7 +6,7 @@ mod property;
 
 use std::time::Duration;
 
-use jeton_types::{BootTime, Freshness, Hash32, Now, Revision, SessionId, Span, StartId, UnixTime};
+use jeton_types::{BootTime, Freshness, Hash32, Now, Place, Revision, SessionId, Span, StartId, UnixTime};
 
 use self::book::{Book, Entry};
 use super::*;
@@ -93,6 +93,8 @@ impl Bench {
             session: SessionId::from_bytes([7; 16]),
             namespaces: vec!["acme".parse().unwrap()],
             jitter_seed: 3,
+            place: None,
+            claims: Vec::new(),
         };
         Self { session: Session::new(config, START), replica: Book::default(), now: START }
     }
@@ -365,6 +367,26 @@ fn a_session_that_the_authority_ended_has_a_successor() {
     bench.hear(ToVerifier::SnapshotBegin { at: revision(10) });
     let effects = bench.hear(ToVerifier::SnapshotEnd { at: revision(10) });
     assert_eq!(effects[1..], [ack(10), renew(2)], "no number is used twice");
+}
+
+#[test]
+fn what_is_claimed_is_what_was_there_before_and_nothing_of_its_own() {
+    let place = Place { boot: [1; 16], device: 2, inode: 3 };
+    let before = [SessionId::from_bytes([1; 16]), SessionId::from_bytes([2; 16])];
+    let config = SessionConfig { place: Some(place), claims: before.to_vec(), ..Bench::new().session.config().clone() };
+    let mut bench = Bench { session: Session::new(config, START), ..Bench::new() };
+    bench.input(Input::Tick);
+    let hello = bench.hello();
+    assert_eq!((hello.place, hello.claims), (Some(place), before.to_vec()));
+    // One is confirmed; the other is claimed again, also by the session that follows in this process.
+    let confirmed = vec![before[0]];
+    let effects = bench.hear(ToVerifier::Succeeded { sessions: confirmed.clone() });
+    assert_eq!(effects, [Effect::Succeeded { sessions: confirmed }]);
+    bench.hear(ToVerifier::Ended);
+    bench.session = bench.session.successor(SessionId::from_bytes([8; 16]), bench.now);
+    bench.input(Input::Tick);
+    let hello = bench.hello();
+    assert_eq!((hello.place, hello.claims), (Some(place), vec![before[1]]), "and not the one that was just lost");
 }
 
 #[test]

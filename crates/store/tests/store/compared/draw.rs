@@ -9,8 +9,8 @@ use jeton_store::model::{
     NamespaceNew, NamespacePatch, RevokeNew, SecretKey, Selector, SessionEndKind, SessionRow, StoredReceipt, TokenRow,
 };
 use jeton_types::{
-    CredentialId, Digest, Freshness, Label, NamespaceName, Revision, RevocationId, ScopeSet, SessionId, Span, StartId,
-    TokenId, UnixTime,
+    CredentialId, Digest, Freshness, Label, NamespaceName, Place, Revision, RevocationId, ScopeSet, SessionId, Span,
+    StartId, TokenId, UnixTime,
 };
 
 use super::call::{Answer, Call, Key};
@@ -181,7 +181,8 @@ impl Draw<'_> {
                 namespaces: vec![self.namespace(), "jeton".parse().unwrap()],
                 opened: Revision::new(self.below(3) as u64).unwrap(),
                 opened_at: seen.now,
-                ended: None,
+                place: self.rarely(3).then_some(Place { boot: [1; 16], device: u64::MAX, inode: 1 << 63 }),
+                ended: self.rarely(4).then_some((SessionEndKind::Succeeded, seen.now)),
             }),
             34 => {
                 let kinds = [SessionEndKind::Goodbye, SessionEndKind::Succeeded, SessionEndKind::Forgotten];

@@ -75,6 +75,8 @@ impl World {
             session: SessionId::from_bytes([7; 16]),
             namespaces: vec![acme()],
             jitter_seed: 1,
+            place: None,
+            claims: Vec::new(),
         };
         let mut world = Self {
             time: Duration::ZERO,
@@ -149,7 +151,7 @@ impl World {
                     }
                 }
                 Effect::Mistrusted => panic!("nothing alters this table"),
-                Effect::Lost(_) | Effect::Note(_) => {}
+                Effect::Lost(_) | Effect::Note(_) | Effect::Succeeded { .. } => {}
             }
         }
     }
