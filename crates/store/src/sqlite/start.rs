@@ -108,7 +108,7 @@ pub(super) fn root_ensure(
     let issued = credential::issue_as(tx, &Actor::system(), new)?;
     // Before the commit: a secret in the file that the store does not know is replaced at the next start, while one in
     // the store that no file has would be lost.
-    write(&issued.secret).map_err(|error| StoreError::RootFile(error.to_string()))?;
+    write(&issued.secret).map_err(|error| root_file_error(&error))?;
     Ok(Some(issued.token))
 }
 
