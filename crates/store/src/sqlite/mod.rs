@@ -318,11 +318,13 @@ impl Store for Sqlite {
         &self,
         write: impl FnOnce(&Secret<String>) -> io::Result<()> + Send + 'static,
     ) -> Result<Option<TokenRow>, StoreError> {
-        // Looked at first: on a full disk nothing may be written that is not needed.
-        if self.read(start::root_is_there).await? {
+        let done = self.write(move |tx| start::root_ensure(tx, write)).await;
+        // A full disk refuses to begin; where there is nothing to do that is no failure. Looked at afterwards, so that it keeps
+        // its place among mutations that are asked for at once.
+        if done == Err(StoreError::Full) && self.read(start::root_is_there).await? {
             return Ok(None);
         }
-        self.write(move |tx| start::root_ensure(tx, write)).await
+        done
     }
 
     async fn root_replace(
