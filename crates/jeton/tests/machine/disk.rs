@@ -83,13 +83,16 @@ async fn every_write_finds_no_room_once() {
     let writes = trace.calls_max();
     assert!(writes > STEPS, "{writes} writes were seen");
 
-    let (mut played, mut starts, mut refused) = (0, 0, 0);
+    let (mut played, mut starts, mut refused, mut beyond) = (0, 0, 0, 0);
     for nth in faults(1..writes + 1) {
         let jeton = Jeton::new(env!("CARGO_BIN_EXE_jeton"));
         let trace = Strace::failing(jeton.path("strace.log"), WRITES, "ENOSPC", nth, &files(&jeton.path("data")));
         let done = scripted(&jeton, &trace, script.clone()).await;
         trace.finish();
-        assert!(!trace.injected().is_empty(), "write {nth} of {writes} was not made");
+        // A receipt that shares the commit of the next mutation saves some writes, so a run may be a little shorter than
+        // the counted one. That is then shown, and no fault was played.
+        let made = !trace.injected().is_empty();
+        assert!(made || trace.calls_max() < nth, "write {nth} of {writes} was made and did not fail");
         let authority = jeton.serve("data");
         match done {
             Some((worker, times)) => {
@@ -103,10 +106,11 @@ async fn every_write_finds_no_room_once() {
             }
         }
         assert_eq!(authority.stop().code, 0);
-        played += 1;
+        if made { played += 1 } else { beyond += 1 }
     }
+    assert!(played >= 10 * beyond, "{played} faults were played, {beyond} runs ended before theirs");
     report(&format!(
-        "enospc: {played} of {writes} writes found no room, {STEPS} mutations around each: {refused} answered 503, {starts} first starts refused, the others not noticed; 0 lost, 0 half done"
+        "enospc: {played} of {writes} writes found no room, {STEPS} mutations around each: {refused} answered 503, {starts} first starts refused, the others not noticed, {beyond} runs ended before theirs; 0 lost, 0 half done"
     ));
 }
 
