@@ -5,7 +5,7 @@
 //! - [`start`] puts everything together, [`config`] says with what.
 //! - `http` is the API for people and programs, `access` finds out who calls.
 //! - [`feed`] is the gRPC stream of the verifiers and drives the hub of `jeton-feed`.
-//! - [`audit`] checks an audit trail, also offline; [`doctor`] puts right what only can be with the authority down.
+//! - [`doctor`] puts right what only can be with the authority down.
 //! - [`receipt`] makes, signs and checks receipts, [`keys`] holds what they are signed with.
 //! - [`time`] is authority time, [`inflight`] counts the verifications under way, [`metric`] what is measured.
 //! - [`witness`] holds the rows a second time, so that a wrong set hash stops nobody.
