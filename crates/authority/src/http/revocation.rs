@@ -246,11 +246,13 @@ async fn receipt_view(core: &Core, row: &RevocationRow) -> Result<ReceiptView, F
     if let Some(stored) = &row.receipt {
         return receipt::complete_view(stored).map_err(|error| Failure::internal(&error));
     }
-    if let Some(facts) = core.hub.receipt(row.id) {
+    // The hub is asked before the store: what it does not know any more was stored before, and what was stored just now it may
+    // still know, while whoever waited for that has been told.
+    let facts = core.hub.receipt(row.id);
+    let stored = core.store.revocation(row.id).await?.and_then(|row| row.receipt);
+    if let (None, Some(facts)) = (&stored, facts) {
         return Ok(receipt::pending_view(&facts));
     }
-    // What the hub does not know any more has been stored since the row was read.
-    let stored = core.store.revocation(row.id).await?.and_then(|row| row.receipt);
     let stored =
         stored.ok_or_else(|| Failure::internal(&"a revocation has no receipt, neither complete nor pending"))?;
     receipt::complete_view(&stored).map_err(|error| Failure::internal(&error))
