@@ -262,11 +262,21 @@ impl Running {
         self.hub.shutdown().await;
         while self.listeners.join_next().await.is_some() {}
         let Self { hub, store, .. } = self;
-        // The last handles: this waits for the writer, which gives the folder back.
-        drop((hub, store));
+        drop(hub);
+        // Connections that end by themselves, and reads under way, still hold the store for a moment.
+        let ends = tokio::time::Instant::now() + HANDLES_WAIT;
+        while Arc::strong_count(&store) > 1 && tokio::time::Instant::now() < ends {
+            tokio::time::sleep(HANDLES_POLL).await;
+        }
+        // The last handle: this waits for the writer, which gives the folder back.
+        drop(store);
         tracing::info!("authority stopped");
     }
 }
+
+/// How long a stop waits for others to let go of the store, and how often it looks.
+const HANDLES_WAIT: std::time::Duration = std::time::Duration::from_secs(5);
+const HANDLES_POLL: std::time::Duration = std::time::Duration::from_millis(2);
 
 struct Opened {
     store: Arc<Sqlite>,
