@@ -46,7 +46,7 @@ const SHARDS: usize = 256;
 /// A hash table in shards, each behind its own lock. A reader holds one shard's lock for one look-up and the copy of its
 /// entry, which allocates nothing; a writer holds it for one entry.
 ///
-/// What one token costs is its row and its place in the index, about 130 bytes (`docs/performance.md` measures it):
+/// What one token costs is its row and its place in the index, about 130 bytes:
 /// scopes are held once for all tokens that have the same, and a subject of up to 30 bytes stands in the row.
 #[derive(Debug)]
 pub struct ShardedTable {
