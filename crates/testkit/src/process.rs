@@ -102,6 +102,13 @@ impl Jeton {
         Self { program, folder: tempfile::tempdir().unwrap() }
     }
 
+    /// This very program, with its folder inside `parent`: for what depends on the filesystem.
+    #[must_use]
+    pub fn at(program: PathBuf, parent: &Path) -> Self {
+        assert!(program.is_file(), "{} is not there: build it", program.display());
+        Self { program, folder: tempfile::tempdir_in(parent).unwrap() }
+    }
+
     /// A path in this test's folder.
     #[must_use]
     pub fn path(&self, name: &str) -> PathBuf {
@@ -342,6 +349,12 @@ impl Authority {
 }
 
 impl Sidecar {
+    /// The number of its process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.process.child.id()
+    }
+
     /// SIGSTOP; returns once every thread has stopped, so that whatever is sent from here on waits for [`Self::wake`].
     pub fn freeze(&self) {
         self.process.signal(Signal::STOP);
