@@ -1,5 +1,5 @@
 use jeton_lifecycle::{Refusal, access::Denied, role::UnknownRole};
-use jeton_types::UnixTime;
+use jeton_types::{Revision, UnixTime};
 
 use crate::idempotency::Replay;
 
@@ -52,6 +52,14 @@ pub enum StoreError {
     TooMany {
         /// How many.
         count: usize,
+    },
+    /// The log does not reach back so far any more (`feed-protocol.md` 28).
+    #[error(
+        "the log was cut, and begins at revision {retained_from}: read the state as it is now, and go on from there"
+    )]
+    LogCut {
+        /// The oldest record that it still has.
+        retained_from: Revision,
     },
     /// The disk is full; nothing was changed.
     #[error(

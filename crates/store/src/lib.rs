@@ -30,5 +30,5 @@ pub use commit_log::{CommitLog, Committed};
 pub use error::StoreError;
 #[cfg(feature = "memory")]
 pub use memory::{Disk, Memory};
-pub use port::{Health, SESSIONS_PRUNED_MAX, Store};
+pub use port::{Health, RECORDS_CUT_MAX, SESSIONS_PRUNED_MAX, Store};
 pub use sqlite::{CommitObserver, OpenConfig, Space, Sqlite};

@@ -470,6 +470,24 @@ pub struct StartRow {
     pub before: Revision,
 }
 
+/// What of the log is kept: what both of these keep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// Nothing that was committed before this moment.
+    pub after: UnixTime,
+    /// No more records than this, the newest.
+    pub records_max: u64,
+}
+
+/// What was cut off the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecordsCut {
+    /// How many records.
+    pub cut: usize,
+    /// How many are left.
+    pub retained: u64,
+}
+
 /// A policy as it was set at a revision; kept for ever (`feed-protocol.md` 12).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PolicyRow {

@@ -15,9 +15,9 @@ use crate::{
     idempotency::Claim,
     model::{
         Burn, Caller, CredentialDelete, CredentialFilter, CredentialPatch, CredentialRef, CredentialRow, IssueNew,
-        Issued, NamespaceNew, NamespacePatch, NamespaceRow, Patched, PolicyRow, RevocationRow, RevokeNew,
-        RevokePreview, Revoked, RootReplaced, Rotated, SessionEndKind, SessionRow, SetHashRow, SnapshotItem, StartRow,
-        StoredReceipt, TokenRow,
+        Issued, NamespaceNew, NamespacePatch, NamespaceRow, Patched, PolicyRow, RecordsCut, Retention, RevocationRow,
+        RevokeNew, RevokePreview, Revoked, RootReplaced, Rotated, SessionEndKind, SessionRow, SetHashRow, SnapshotItem,
+        StartRow, StoredReceipt, TokenRow,
     },
 };
 
@@ -33,6 +33,8 @@ pub enum Health {
 
 /// Rows of sessions that are removed at once, at most.
 pub const SESSIONS_PRUNED_MAX: usize = 1_000;
+/// Records that are removed at once, at most: so few that nobody waits long behind it.
+pub const RECORDS_CUT_MAX: usize = 500;
 
 /// What every store does.
 ///
@@ -149,6 +151,9 @@ pub trait Store: Send + Sync + 'static {
     /// Removes rows of sessions that ended before this moment and that no receipt still needs: none that is not complete was
     /// committed before they ended. At most [`SESSIONS_PRUNED_MAX`] at once, the oldest first; says how many.
     fn sessions_prune(&self, before: UnixTime) -> impl Future<Output = Result<usize, StoreError>> + Send;
+    /// Cuts the oldest records off that need not be kept, at most [`RECORDS_CUT_MAX`] at once. The newest record stays, and so
+    /// does every one from the oldest on whose receipt is not complete. State, audit, policies and starts are not the log's.
+    fn records_cut(&self, keep: Retention) -> impl Future<Output = Result<RecordsCut, StoreError>> + Send;
 
     /// A namespace.
     fn namespace(&self, name: NamespaceName) -> impl Future<Output = Result<Option<NamespaceRow>, StoreError>> + Send;
@@ -215,7 +220,8 @@ pub trait Store: Send + Sync + 'static {
         start: StartId,
         revision: Revision,
     ) -> impl Future<Output = Result<HeadKnown, StoreError>> + Send;
-    /// The records above `after` up to and including `upto`, of all namespaces, at most `limit`, in order.
+    /// The records above `after` up to and including `upto`, of all namespaces, at most `limit`, in order;
+    /// [`StoreError::LogCut`] unless the log still has everything above `after`, so that none is ever left out silently.
     fn records(
         &self,
         after: Revision,

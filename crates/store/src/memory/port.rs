@@ -17,12 +17,12 @@ use super::{
     state::{Draft, State},
 };
 use crate::{
-    CommitLog, Health, SESSIONS_PRUNED_MAX, Store, StoreError,
+    CommitLog, Health, RECORDS_CUT_MAX, SESSIONS_PRUNED_MAX, Store, StoreError,
     idempotency::Claim,
     model::{
         Burn, Caller, CredentialDelete, CredentialFilter, CredentialPatch, CredentialRef, CredentialRow,
-        CredentialState, IssueNew, Issued, NamespaceNew, NamespacePatch, NamespaceRow, Patched, PolicyRow,
-        RevocationRow, RevokeNew, RevokePreview, Revoked, RootReplaced, Rotated, SessionEndKind, SessionRow,
+        CredentialState, IssueNew, Issued, NamespaceNew, NamespacePatch, NamespaceRow, Patched, PolicyRow, RecordsCut,
+        Retention, RevocationRow, RevokeNew, RevokePreview, Revoked, RootReplaced, Rotated, SessionEndKind, SessionRow,
         SetHashRow, SnapshotItem, StartRow, StoredReceipt, TokenRow,
     },
 };
@@ -153,6 +153,10 @@ impl Store for Memory {
         self.write(move |draft| Ok(sessions_prune(&mut draft.state, before))).await
     }
 
+    async fn records_cut(&self, keep: Retention) -> Result<RecordsCut, StoreError> {
+        self.write(move |draft| Ok(records_cut(&mut draft.state, keep))).await
+    }
+
     async fn namespace(&self, name: NamespaceName) -> Result<Option<NamespaceRow>, StoreError> {
         Ok(self.view().namespaces.get(&name).cloned())
     }
@@ -268,6 +272,12 @@ impl Store for Memory {
 
     async fn records(&self, after: Revision, upto: Revision, limit: usize) -> Result<Vec<Record>, StoreError> {
         let view = self.view();
+        let first_ever = view.starts.first().map(|start| start.revision);
+        if let Some(first) = view.records.first().filter(|first| Some(first.revision) != first_ever)
+            && after < first.revision
+        {
+            return Err(StoreError::LogCut { retained_from: first.revision });
+        }
         let records = view.records.iter().filter(|record| record.revision > after && record.revision <= upto);
         Ok(records.take(limit).map(|record| Record::clone(record)).collect())
     }
@@ -319,6 +329,19 @@ fn sessions_prune(state: &mut State, before: UnixTime) -> usize {
         state.sessions.remove(session);
     }
     old.len()
+}
+
+fn records_cut(state: &mut State, keep: Retention) -> RecordsCut {
+    let pending = state.revocations.values().filter(|row| row.receipt.is_none()).map(|row| row.revision).min();
+    let newest = state.head.revision;
+    let count = state.records.len();
+    let goes = |(place, record): &(usize, &Arc<Record>)| {
+        let is_over = record.committed_at < keep.after || (count - place) as u64 > keep.records_max;
+        is_over && record.revision < newest && pending.is_none_or(|pending| record.revision < pending)
+    };
+    let cut = state.records.iter().enumerate().take_while(goes).take(RECORDS_CUT_MAX).count();
+    state.records.drain(..cut);
+    RecordsCut { cut, retained: state.records.len() as u64 }
 }
 
 fn marks(marks: &std::collections::BTreeMap<NamespaceName, Revision>) -> Vec<(NamespaceName, Revision)> {

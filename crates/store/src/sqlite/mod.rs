@@ -60,9 +60,9 @@ use crate::{
     idempotency::{Claim, Keep},
     model::{
         Burn, Caller, CredentialDelete, CredentialFilter, CredentialPatch, CredentialRef, CredentialRow, IssueNew,
-        Issued, NamespaceNew, NamespacePatch, NamespaceRow, Patched, PolicyRow, RevocationRow, RevokeNew,
-        RevokePreview, Revoked, RootReplaced, Rotated, SessionEndKind, SessionRow, SetHashRow, SnapshotItem, StartRow,
-        StoredReceipt, TokenRow,
+        Issued, NamespaceNew, NamespacePatch, NamespaceRow, Patched, PolicyRow, RecordsCut, Retention, RevocationRow,
+        RevokeNew, RevokePreview, Revoked, RootReplaced, Rotated, SessionEndKind, SessionRow, SetHashRow, SnapshotItem,
+        StartRow, StoredReceipt, TokenRow,
     },
 };
 
@@ -422,6 +422,10 @@ impl Store for Sqlite {
 
     async fn sessions_prune(&self, before: UnixTime) -> Result<usize, StoreError> {
         self.write(move |tx| session::prune(tx, before)).await
+    }
+
+    async fn records_cut(&self, keep: Retention) -> Result<RecordsCut, StoreError> {
+        self.write(move |tx| record::cut(tx, keep)).await
     }
 
     async fn namespace(&self, name: NamespaceName) -> Result<Option<NamespaceRow>, StoreError> {

@@ -1,7 +1,7 @@
 //! The audit trail: its rows, its newest entry, and the chaining of what was written before there was a chain.
 
 use jeton_lifecycle::audit::{Entry, Head, Link};
-use jeton_types::{Hash32, NamespaceName};
+use jeton_types::{Hash32, NamespaceName, Revision};
 use rusqlite::{Connection, Row, params};
 
 use super::row::{self, sql, time_value};
@@ -72,6 +72,22 @@ pub(super) fn chain_begin(conn: &mut Connection) -> Result<(), StoreError> {
     row::run(&tx, sql!("counter/advance_audit"), params![row::int(last.seq), last.hash.as_bytes()])?;
     tx.commit()?;
     Ok(())
+}
+
+/// The revision of an entry.
+pub(super) fn revision(conn: &Connection, seq: u64) -> Result<Revision, StoreError> {
+    let found = row::one(conn, sql!("audit/revision_find"), [row::int(seq)], |found| row::revision(found, 0))?;
+    found.ok_or_else(|| StoreError::Corrupt(format!("audit entry {seq} is missing")))
+}
+
+/// The number of the first entry whose revision is not below this one, out of so many.
+pub(super) fn seq(conn: &Connection, of: Revision, entries: u64) -> Result<Option<u64>, StoreError> {
+    let (mut low, mut high) = (1, entries + 1);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if revision(conn, middle)? < of { low = middle + 1 } else { high = middle }
+    }
+    Ok((low <= entries).then_some(low))
 }
 
 /// Refuses a trail whose end was cut off: the counter knows the newest entry.

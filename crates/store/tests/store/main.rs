@@ -34,6 +34,7 @@ mod issuing;
 mod kill;
 mod once;
 mod opening;
+mod retention;
 mod revoking;
 mod sessions;
 mod world;
@@ -68,6 +69,7 @@ const CASES: &[&[&str]] = &[
     history::CASES,
     issuing::CASES,
     once::CASES,
+    retention::CASES,
     revoking::CASES,
     sessions::CASES,
 ];

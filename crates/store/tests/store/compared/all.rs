@@ -11,7 +11,7 @@ use jeton_feed::{
 };
 use jeton_lifecycle::audit;
 use jeton_store::{
-    Health, Store,
+    Health, Store, StoreError,
     model::{
         CredentialFilter, CredentialRef, CredentialRow, CredentialState, NamespaceRow, PolicyRow, RevocationRow,
         SessionRow, SetHashRow, SnapshotItem, TokenRow,
@@ -40,6 +40,8 @@ pub(super) struct All {
     last_records: Vec<(NamespaceName, Revision)>,
     set_hashes: Vec<SetHashRow>,
     records: Vec<Record>,
+    /// Where the log begins, if it was cut.
+    log_cut: Option<Revision>,
     audit: Vec<audit::Link>,
     audit_of: Vec<Vec<audit::Link>>,
     audit_head: audit::Head,
@@ -83,7 +85,7 @@ impl All {
         for row in &sessions {
             assert_eq!(store.session(row.session).await.as_ref(), Ok(&Some(row.clone())));
         }
-        let records = records(store, page).await;
+        let (records, log_cut) = records(store, page).await;
         let mut heads = Vec::new();
         for record in &records {
             heads.push(store.head_known(record.start, record.revision).await.unwrap());
@@ -108,6 +110,7 @@ impl All {
             last_records: store.last_records().await.unwrap(),
             set_hashes: store.set_hashes().await.unwrap(),
             records,
+            log_cut,
             audit: audit_in(store, None, page).await,
             audit_of,
             audit_head: store.audit_head().await.unwrap(),
@@ -183,13 +186,18 @@ async fn revocations<S: Store>(store: &S, page: usize) -> Vec<RevocationRow> {
     }
 }
 
-async fn records<S: Store>(store: &S, page: usize) -> Vec<Record> {
+async fn records<S: Store>(store: &S, page: usize) -> (Vec<Record>, Option<Revision>) {
     let upto = store.head().await.unwrap().revision;
-    let (mut all, mut after) = (Vec::new(), Revision::ZERO);
+    let log_cut = match store.records(Revision::ZERO, upto, page).await {
+        Ok(_) => None,
+        Err(StoreError::LogCut { retained_from }) => Some(retained_from),
+        Err(error) => panic!("{error:?}"),
+    };
+    let (mut all, mut after) = (Vec::new(), log_cut.unwrap_or_default());
     loop {
         let found = store.records(after, upto, page).await.unwrap();
         check_page(Some(after), found.iter().map(|record| record.revision), page);
-        let Some(last) = found.last() else { return all };
+        let Some(last) = found.last() else { return (all, log_cut) };
         after = last.revision;
         all.extend(found);
     }

@@ -7,8 +7,8 @@ use jeton_store::{
     idempotency::Claim,
     model::{
         Burn, Caller, CredentialDelete, CredentialPatch, CredentialRef, CredentialRow, IssueNew, NamespaceNew,
-        NamespacePatch, NamespaceRow, Patched, RevokeNew, RevokePreview, Revoked, RootReplaced, SessionEndKind,
-        SessionRow, StartRow, StoredReceipt, TokenRow,
+        NamespacePatch, NamespaceRow, Patched, RecordsCut, Retention, RevokeNew, RevokePreview, Revoked, RootReplaced,
+        SessionEndKind, SessionRow, StartRow, StoredReceipt, TokenRow,
     },
 };
 use jeton_types::{
@@ -38,6 +38,7 @@ pub(super) enum Call {
     SessionOpen(SessionRow),
     SessionEnd(SessionId, SessionEndKind, UnixTime),
     SessionForget(SessionId),
+    RecordsCut(Retention),
 }
 
 /// What was answered, secrets and all.
@@ -56,6 +57,7 @@ pub(super) enum Answer {
     Revoked(Revoked),
     Receipt(StoredReceipt),
     Session(SessionRow),
+    Cut(RecordsCut),
     Done,
 }
 
@@ -79,11 +81,12 @@ impl Call {
             Self::SessionOpen(_) => "session_open",
             Self::SessionEnd(..) => "session_end",
             Self::SessionForget(_) => "session_forget",
+            Self::RecordsCut(_) => "records_cut",
         }
     }
 
     /// Every method that there is a call for.
-    pub(super) const NAMES: [&str; 16] = [
+    pub(super) const NAMES: [&str; 17] = [
         "start_record",
         "root_ensure",
         "root_replace",
@@ -100,6 +103,7 @@ impl Call {
         "session_open",
         "session_end",
         "session_forget",
+        "records_cut",
     ];
 
     /// Asks a store for it.
@@ -154,6 +158,7 @@ impl Call {
                 store.session_forget(id).await?;
                 Answer::Done
             }
+            Self::RecordsCut(keep) => Answer::Cut(store.records_cut(keep).await?),
         })
     }
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 use jeton_lifecycle::{change::CredentialChange, namespace::NamespaceChange};
 use jeton_store::model::{
     Bearer, Burn, Caller, CredentialDelete, CredentialPatch, CredentialRef, CredentialRow, IssueNew, Labels,
-    NamespaceNew, NamespacePatch, RevokeNew, SecretKey, Selector, SessionEndKind, SessionRow, StoredReceipt, TokenRow,
+    NamespaceNew, NamespacePatch, Retention, RevokeNew, SecretKey, Selector, SessionEndKind, SessionRow, StoredReceipt,
+    TokenRow,
 };
 use jeton_types::{
     CredentialId, Digest, Freshness, Label, NamespaceName, Place, Revision, RevocationId, ScopeSet, SessionId, Span,
@@ -121,7 +122,7 @@ impl Draw<'_> {
 
     fn step(&mut self) -> Step {
         let seen = self.seen;
-        Step::Call(Box::new(match self.below(40) {
+        Step::Call(Box::new(match self.below(41) {
             0..8 => {
                 let (caller, key) = self.keyed();
                 Call::CredentialIssue(caller, self.issue_new(), key)
@@ -193,10 +194,17 @@ impl Draw<'_> {
             37 => return Step::Wait(Duration::from_millis(1 << self.below(20))),
             38 if self.rarely(3) => return Step::Reopen(self.below(256) as u8),
             38 => return Step::Wait(Duration::from_micros(self.below(3) as u64)),
+            39 => Call::RecordsCut(self.retention()),
             _ if self.rarely(2) => return Step::SetBack(Duration::from_secs(self.below(100) as u64)),
             _ if self.rarely(3) => return Step::Wait(Duration::from_secs(24 * 3_600)),
             _ => return Step::Wait(Duration::from_secs(60)),
         }))
+    }
+
+    fn retention(&mut self) -> Retention {
+        let after =
+            if self.rarely(2) { UnixTime::ZERO } else { self.seen.now.minus(Duration::from_secs(1 << self.below(17))) };
+        Retention { after, records_max: if self.rarely(2) { u64::MAX } else { self.below(30) as u64 } }
     }
 
     fn caller(&mut self) -> Caller {

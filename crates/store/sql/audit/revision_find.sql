@@ -1,0 +1,1 @@
+SELECT revision FROM audit WHERE seq = ?1

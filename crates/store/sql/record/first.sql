@@ -1,0 +1,1 @@
+SELECT coalesce(min(revision), 0) FROM record
