@@ -86,6 +86,8 @@ codes! {
     ReceiptPending = "receipt_pending", 409, FailedPrecondition, Refused, "the receipt is not complete yet";
     /// The thing was deleted, for good.
     Gone = "gone", 410, FailedPrecondition, Refused, "this was deleted, for good";
+    /// What was asked for is older than the log, which was cut: read the state as it is now, and go on from there.
+    LogCut = "log_cut", 410, OutOfRange, Refused, "the log does not reach back so far";
     /// The thing was changed since the `ETag` that `If-Match` names.
     EtagMismatch = "etag_mismatch", 412, FailedPrecondition, Refused, "this was changed meanwhile";
     /// The body is too long.
@@ -124,7 +126,7 @@ impl Code {
     pub fn of_status(status: u16) -> Self {
         match status {
             // These statuses have several codes; this is the one that claims least.
-            409 => Self::InvalidRequest,
+            409 | 410 => Self::InvalidRequest,
             502..=504 => Self::Unavailable,
             _ => Self::ALL.iter().copied().find(|code| code.status() == status).unwrap_or(match status {
                 400..=499 => Self::InvalidRequest,
@@ -153,6 +155,7 @@ pub enum Grpc {
     ResourceExhausted = 8,
     FailedPrecondition = 9,
     Aborted = 10,
+    OutOfRange = 11,
     Unimplemented = 12,
     Internal = 13,
     Unavailable = 14,

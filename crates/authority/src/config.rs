@@ -27,9 +27,37 @@ pub struct AuthorityConfig {
     pub connections_max: usize,
     /// What is held back of the disk so that tokens can be revoked when it is full, in MiB.
     pub ballast_mib: u32,
+    /// How much of the record log is kept.
+    pub log: LogKept,
     /// Whether a verifier process may end the sessions of the one before it in the same state folder. To be switched off
     /// where a boot id does not name one kernel, or a lock on a folder does not exclude.
     pub succession: bool,
+}
+
+/// How much of the record log is kept: what both of these keep. Whoever is behind it gets a snapshot (`feed-protocol.md` 28).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogKept {
+    /// Records older than this go.
+    pub age_max: Duration,
+    /// Of more records than this the oldest go.
+    pub records_max: u64,
+}
+
+impl LogKept {
+    /// How old a record gets, unless told otherwise.
+    pub const AGE_MAX: Duration = Duration::from_secs(7 * 24 * 3_600);
+    /// The shortest age that may be asked for.
+    pub const AGE_MIN: Duration = Duration::from_secs(60);
+    /// How many records are kept, unless told otherwise: some hundred MiB.
+    pub const RECORDS_MAX: u64 = 1_000_000;
+    /// The fewest that may be asked for: whoever takes a snapshot must find what comes after it.
+    pub const RECORDS_MIN: u64 = 1_000;
+}
+
+impl Default for LogKept {
+    fn default() -> Self {
+        Self { age_max: Self::AGE_MAX, records_max: Self::RECORDS_MAX }
+    }
 }
 
 impl AuthorityConfig {
@@ -56,6 +84,7 @@ impl AuthorityConfig {
             drain: Duration::ZERO,
             connections_max: Self::CONNECTIONS_MAX,
             ballast_mib: Self::BALLAST_MIB,
+            log: LogKept::default(),
             succession: true,
         }
     }

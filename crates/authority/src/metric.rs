@@ -51,6 +51,8 @@ pub struct Metrics {
     ballast: Gauge,
     set_hash_doubted: Counter,
     replica_mismatches: Counter,
+    log_records: Gauge,
+    log_records_cut: Counter,
     names: Mutex<Names>,
 }
 
@@ -108,6 +110,8 @@ impl Metrics {
             ballast: Gauge::default(),
             set_hash_doubted: Counter::default(),
             replica_mismatches: Counter::default(),
+            log_records: Gauge::default(),
+            log_records_cut: Counter::default(),
             names: Mutex::default(),
         };
         for phase in IssuePhase::ALL {
@@ -210,6 +214,12 @@ impl Metrics {
     /// A verifier's hello showed a replica that is not what the log leaves.
     pub fn replica_mismatch_count(&self) {
         self.replica_mismatches.inc();
+    }
+
+    /// So many records were cut off the log, and so many are left.
+    pub(crate) fn log_cut_set(&self, cut: usize, retained: u64) {
+        self.log_records_cut.inc_by(cut as u64);
+        self.log_records.set(i64::try_from(retained).unwrap_or(i64::MAX));
     }
 
     /// How the verifiers stand now, and how many receipts are pending. Of several sessions of one name the worst counts.
@@ -319,6 +329,8 @@ impl Metrics {
             "Sessions of verifiers that ended, by evidence",
             self.sessions_ended.clone(),
         );
+        registry.register("jeton_log_records", "Records that the log holds", self.log_records.clone());
+        registry.register("jeton_log_records_cut", "Records that were cut off the log", self.log_records_cut.clone());
         registry.register(
             "jeton_clock_jumps",
             "How often real time ran ahead of boot time: a paused machine",

@@ -182,6 +182,7 @@ impl Authority {
             start,
             fence: fence.clone(),
             succession: config.succession,
+            log: config.log,
         })
         .await?;
 

@@ -117,6 +117,12 @@ pub struct ServeArgs {
     /// What is held back of the disk so that tokens can be revoked when it is full, in MiB. [default: 32]
     #[arg(long, env = "JETON_BALLAST_MIB", value_name = "MIB")]
     pub ballast_mib: Option<u32>,
+    /// How long records stay in the log, at least 1m; a verifier or watcher that comes back later begins anew. [default: 7d]
+    #[arg(long, env = "JETON_LOG_RETENTION", value_name = "D")]
+    pub log_retention: Option<Span>,
+    /// How many records stay in the log, at least 1000, however young they are. [default: 1000000]
+    #[arg(long, env = "JETON_LOG_RECORDS", value_name = "N")]
+    pub log_records: Option<u64>,
     /// Let no verifier process end the session of the one before it in the same state folder: silence decides instead.
     #[arg(long)]
     pub no_succession: bool,

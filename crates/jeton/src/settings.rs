@@ -5,7 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use jeton_authority::AuthorityConfig;
+use jeton_authority::{AuthorityConfig, config::LogKept};
+use jeton_types::Span;
 use serde::Deserialize;
 
 use crate::{args::ServeArgs, exit::Failure};
@@ -21,6 +22,8 @@ pub struct File {
     feed: Option<String>,
     plaintext: Option<bool>,
     ballast_mib: Option<u32>,
+    log_retention: Option<Span>,
+    log_records: Option<u64>,
     no_succession: Option<bool>,
 }
 
@@ -49,9 +52,26 @@ pub fn resolve(args: ServeArgs) -> Result<AuthorityConfig, Failure> {
     config.http = args.http.or(http).unwrap_or_else(|| loopback(AuthorityConfig::HTTP_PORT));
     config.feed = args.feed.or(feed).unwrap_or_else(|| loopback(AuthorityConfig::FEED_PORT));
     config.ballast_mib = args.ballast_mib.or(file.ballast_mib).unwrap_or(AuthorityConfig::BALLAST_MIB);
+    config.log = log_kept(args.log_retention.or(file.log_retention), args.log_records.or(file.log_records))?;
     config.plaintext = args.plaintext || file.plaintext.unwrap_or(false);
     config.succession = !(args.no_succession || file.no_succession.unwrap_or(false));
     Ok(config)
+}
+
+fn log_kept(retention: Option<Span>, records: Option<u64>) -> Result<LogKept, Failure> {
+    let age_max = retention.map_or(LogKept::AGE_MAX, Span::duration);
+    let records_max = records.unwrap_or(LogKept::RECORDS_MAX);
+    if age_max < LogKept::AGE_MIN {
+        return Err(Failure::usage(
+            "--log-retention is at least 1m: whoever is cut off for a moment must find what it missed",
+        ));
+    }
+    if records_max < LogKept::RECORDS_MIN {
+        let least = LogKept::RECORDS_MIN;
+        let why = "whoever takes a snapshot must find what comes after it";
+        return Err(Failure::usage(format!("--log-records is at least {least}: {why}")));
+    }
+    Ok(LogKept { age_max, records_max })
 }
 
 fn read(path: &Path) -> Result<File, Failure> {
@@ -72,6 +92,8 @@ mod tests {
             feed: None,
             plaintext: false,
             ballast_mib: None,
+            log_retention: None,
+            log_records: None,
             no_succession: false,
             config,
         }
@@ -95,6 +117,22 @@ mod tests {
         assert!(config.succession);
         let (_folder, path) = file("no_succession = true\n");
         assert!(!resolve(args(Some(path))).unwrap().succession);
+    }
+
+    #[test]
+    fn what_is_kept_of_the_log_has_a_least() {
+        let (_folder, path) = file("log_retention = \"2d\"\nlog_records = 5000\n");
+        let config = resolve(args(Some(path.clone()))).unwrap();
+        assert_eq!(config.log, LogKept { age_max: std::time::Duration::from_secs(2 * 24 * 3_600), records_max: 5_000 });
+        let flags = |log_retention: Option<&str>, log_records| ServeArgs {
+            log_retention: log_retention.map(|text| text.parse().unwrap()),
+            log_records,
+            ..args(Some(path.clone()))
+        };
+        assert_eq!(resolve(flags(None, Some(1_000))).unwrap().log.records_max, 1_000);
+        assert!(resolve(flags(None, Some(999))).unwrap_err().message.contains("--log-records is at least 1000"));
+        assert!(resolve(flags(Some("59s"), None)).unwrap_err().message.contains("--log-retention is at least 1m"));
+        assert_eq!(resolve(args(None)).unwrap().log, LogKept::default());
     }
 
     #[test]

@@ -220,6 +220,8 @@ pub trait Store: Send + Sync + 'static {
         start: StartId,
         revision: Revision,
     ) -> impl Future<Output = Result<HeadKnown, StoreError>> + Send;
+    /// The record of a revision, while the log has it.
+    fn record(&self, revision: Revision) -> impl Future<Output = Result<Option<Record>, StoreError>> + Send;
     /// The records above `after` up to and including `upto`, of all namespaces, at most `limit`, in order;
     /// [`StoreError::LogCut`] unless the log still has everything above `after`, so that none is ever left out silently.
     fn records(

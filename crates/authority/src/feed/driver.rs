@@ -22,7 +22,7 @@ use super::{
     floor::{Release, Work},
     handle::Shared,
     hello::session_event,
-    signing, succession,
+    retention, signing, succession,
 };
 use crate::event::Event;
 
@@ -44,6 +44,7 @@ pub(super) fn spawn(
     shared.spawn(vital(follow(Arc::clone(shared))));
     shared.spawn(vital(release(Arc::clone(shared), releases)));
     shared.spawn(vital(work(Arc::clone(shared), works)));
+    shared.spawn(retention::run(Arc::clone(shared)));
 }
 
 /// Runs a task without which no receipt would ever be complete again. If it panics the process ends, as if it had been

@@ -26,6 +26,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::{driver, floor::Floor, sender::Snapshots, signing::Signing};
 use crate::{
+    config::LogKept,
     event::{Event, Events},
     fence::{Fence, RolledBack},
     inflight::Inflight,
@@ -57,6 +58,8 @@ pub struct HubParts {
     pub start: StartId,
     /// Where a rollback is remembered.
     pub(crate) fence: Fence,
+    /// How much of the log is kept.
+    pub log: LogKept,
     /// Whether a process may end the sessions of the one before it in the same place (`feed-protocol.md` 27).
     pub succession: bool,
 }

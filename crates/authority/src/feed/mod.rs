@@ -6,6 +6,7 @@
 //! - `floor`: the lock. Every step first takes in the records committed so far, so that nobody who has seen an answer of
 //!   the store meets a hub that has not.
 //! - `driver`: time, jumps of the clock, the registry, and the authority's own acknowledgement.
+//! - `retention`: cuts the log where it is old or long.
 //! - `succession`: claimed sessions that the hub does not know.
 //! - `signing`: signs complete receipts, makes them durable, and only then tells them.
 //! - `service`, `hello`, `stream`, `sender`, `outgoing`: one gRPC stream.
@@ -19,6 +20,7 @@ mod floor;
 mod handle;
 mod hello;
 mod outgoing;
+mod retention;
 mod sender;
 mod service;
 mod signing;

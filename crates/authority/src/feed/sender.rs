@@ -18,13 +18,13 @@ use jeton_feed::{
     numbers::HEARTBEAT_EVERY,
     record::{Head, Record},
 };
-use jeton_store::{Store, model::SnapshotItem};
+use jeton_store::{Store, StoreError, model::SnapshotItem};
 use jeton_types::{NamespaceName, Revision, UnixTime};
 use tokio::{
     sync::mpsc,
     time::{Instant, MissedTickBehavior, interval, interval_at},
 };
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::{handle::Shared, outgoing::Outgoing, stream::End};
 
@@ -121,10 +121,15 @@ impl Sender<'_> {
         }
     }
 
-    /// Sends what is above `sent` up to the head, of the session's namespaces; answers how far that is.
+    /// Sends what is above `sent` up to the head, of the session's namespaces, or a snapshot if the log does not have all of
+    /// it any more (`feed-protocol.md` 28); answers how far that is.
     async fn catch_up(&mut self, mut sent: Revision, head: &Head) -> Result<Revision, End> {
         while sent < head.revision {
-            let records = self.records(sent, head.revision).await?;
+            let Some(records) = self.records(sent, head.revision).await? else {
+                // What was cut may have been of these namespaces, and nothing that is left need name it.
+                info!(%sent, "the log was cut above what a stream was sent: it gets a snapshot");
+                return self.snapshot().await;
+            };
             if records.is_empty() {
                 break;
             }
@@ -157,20 +162,25 @@ impl Sender<'_> {
         self.send(ToVerifier::Heartbeat { watermark, authority_time, head }).await
     }
 
-    async fn records(&self, after: Revision, upto: Revision) -> Result<Vec<Arc<Record>>, End> {
+    /// The next records; nothing if the log does not reach back to them any more.
+    async fn records(&self, after: Revision, upto: Revision) -> Result<Option<Vec<Arc<Record>>>, End> {
         let store = &self.shared.parts.store;
         if let Some(records) = store.commit_log().after(after, BATCH) {
-            return Ok(records);
+            return Ok(Some(records));
         }
-        let mut records = store.records(after, upto, BATCH).await.map_err(|error| {
-            warn!(%error, "records could not be read for a verifier");
-            End::Unavailable
-        })?;
+        let mut records = match store.records(after, upto, BATCH).await {
+            Ok(records) => records,
+            Err(StoreError::LogCut { .. }) => return Ok(None),
+            Err(error) => {
+                warn!(%error, "records could not be read for a verifier");
+                return Err(End::Unavailable);
+            }
+        };
         // The store has what it summed up itself; what is in memory was vouched for.
         for record in &mut records {
             record.set_hash = record.set_hash.filter(|_| self.shared.parts.witness.agrees(&record.namespace));
         }
-        Ok(records.into_iter().map(Arc::new).collect())
+        Ok(Some(records.into_iter().map(Arc::new).collect()))
     }
 
     /// Sends everything that is enforced, from one view that opens now: after the stream was registered, so that it

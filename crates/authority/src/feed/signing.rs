@@ -114,7 +114,7 @@ async fn sign_and_store(shared: &Arc<Shared>, facts: &ReceiptFacts) -> Result<St
 
 /// The tokens that a record touched.
 async fn tokens(shared: &Shared, effect: Effect, revision: Revision) -> Result<Vec<TokenId>, StoreError> {
-    let before = Revision::new(revision.get().saturating_sub(1)).unwrap_or_default();
-    let records = shared.parts.store.records(before, revision, 1).await?;
-    Ok(records.first().map(|record| receipt::touched(effect, &record.changes)).unwrap_or_default())
+    // The log keeps it as long as the receipt is pending.
+    let record = shared.parts.store.record(revision).await?.ok_or(StoreError::NotFound("record"))?;
+    Ok(receipt::touched(effect, &record.changes))
 }

@@ -20,7 +20,7 @@ use jeton_feed::{
     rollback::Judgement,
 };
 use jeton_proto::{BadMessage, wire};
-use jeton_store::Store;
+use jeton_store::{Store, StoreError};
 use jeton_types::{Digest, NamespaceName, Revision, SessionId};
 use tokio::{sync::mpsc, time::timeout};
 use tonic::{Status, Streaming};
@@ -131,7 +131,13 @@ async fn serve(
         }
     };
     let stream = Registered { shared, stream: shared.stream_number() };
-    let resume = resume(shared, &hello, &admitted);
+    let resume = match resume(shared, &hello, &admitted) {
+        Some(resume) => match reached(shared, resume).await {
+            Ok(reached) => Some(resume).filter(|_| reached),
+            Err(end) => return end,
+        },
+        None => None,
+    };
     // Whoever shows nothing has seen nothing, or is too old to say.
     let foreign = admitted.judged == Some(Judgement::Foreign);
     let mismatch = match resume {
@@ -204,6 +210,22 @@ async fn contradicts(shared: &Shared, hello: &Hello, resume: Revision) -> Result
         }
     }
     Ok(false)
+}
+
+/// Whether the log still has all that comes after this (`feed-protocol.md` 28).
+async fn reached(shared: &Shared, resume: Revision) -> Result<bool, End> {
+    let store = &shared.parts.store;
+    if store.commit_log().after(resume, 0).is_some() {
+        return Ok(true);
+    }
+    match store.records(resume, resume, 1).await {
+        Ok(_) => Ok(true),
+        Err(StoreError::LogCut { .. }) => Ok(false),
+        Err(error) => {
+            warn!(%error, "a hello could not be decided");
+            Err(End::Unavailable)
+        }
+    }
 }
 
 fn mismatch(parts: &HubParts, hello: &Hello, namespace: &NamespaceName) {

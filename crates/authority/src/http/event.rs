@@ -1,6 +1,7 @@
 //! `GET /v1/events`: what happens in the namespaces that the caller may read, as server-sent events.
 //!
-//! Guarantee: a client that comes back with the id of the last `change` it has seen misses none of them. The others
+//! Guarantee: a client that comes back with the id of the last `change` it has seen misses none of them, or is refused with
+//! `log_cut` because the log does not reach back so far. The others
 //! (`receipt`, `session`, `alarm`) are told while one listens; what they say can be read from the API at any time.
 //! The caller's token is looked at again before anything is told, so a stream ends with its token. Whoever does not take
 //! what there is for him is cut; nothing waits for him but his own queue.
@@ -55,7 +56,12 @@ pub(crate) async fn stream(
         Some(revision) if revision > head => {
             return Err(Failure::new(Code::InvalidRequest, "`last-event-id` is a revision that is not there yet"));
         }
-        seen => seen.unwrap_or(head),
+        // What the log does not have any more is said before anything is told.
+        Some(revision) => {
+            let _ = records(&core, revision, 1).await?;
+            revision
+        }
+        None => head,
     };
     let place = core
         .events
@@ -116,7 +122,8 @@ async fn tell(core: &Core, mut access: Access, mut after: Revision, queue: &mpsc
         // What comes from here on wakes us again.
         changed.borrow_and_update();
         loop {
-            let Ok(records) = records(core, after).await else { return End::Unreadable };
+            // One that is so slow that the log was cut above what it has read comes back, and is told so.
+            let Ok(records) = records(core, after, RECORDS_MAX).await else { return End::Unreadable };
             let Some(last) = records.last() else { break };
             after = last.revision;
             let mine = records.iter().filter(|record| access.may(Action::CredentialRead, &record.namespace));
@@ -181,12 +188,12 @@ async fn send(queue: &mpsc::Sender<Told>, events: impl IntoIterator<Item = Told>
     Ok(())
 }
 
-async fn records(core: &Core, after: Revision) -> Result<Vec<Arc<Record>>, StoreError> {
+async fn records(core: &Core, after: Revision, limit: usize) -> Result<Vec<Arc<Record>>, StoreError> {
     let log = core.store.commit_log();
-    match log.after(after, RECORDS_MAX) {
+    match log.after(after, limit) {
         Some(records) => Ok(records),
         None => {
-            let records = core.store.records(after, log.head().revision, RECORDS_MAX).await?;
+            let records = core.store.records(after, log.head().revision, limit).await?;
             Ok(records.into_iter().map(Arc::new).collect())
         }
     }

@@ -115,6 +115,7 @@ impl From<StoreError> for Failure {
                 let until = Timestamp(*until);
                 return Self::new(Code::RotationInProgress, format!("{error}, until {until}; rotate again after that"));
             }
+            StoreError::LogCut { .. } => Code::LogCut,
             StoreError::Rollback(_) => Code::Rollback,
             StoreError::NothingMatched => Code::NotFound,
             StoreError::KeyReused => Code::KeyReused,

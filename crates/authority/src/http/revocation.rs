@@ -15,7 +15,7 @@ use jeton_store::{
     Store,
     model::{RevocationRow, RevokeNew, SecretKey, Selector},
 };
-use jeton_types::{NamespaceName, Revision, RevocationId, Secret, TokenId, token::parse};
+use jeton_types::{NamespaceName, RevocationId, Secret, TokenId, token::parse};
 use serde::Deserialize;
 
 use super::{
@@ -218,7 +218,7 @@ fn accepts_jose(headers: &HeaderMap) -> bool {
 }
 
 async fn view(core: &Core, row: RevocationRow) -> Result<RevocationView, Failure> {
-    let (tokens, tokens_omitted) = listed(&ended_by(core, &row).await?);
+    let (tokens, tokens_omitted) = ended_by(core, &row).await?;
     Ok(RevocationView {
         id: row.id,
         revision: row.revision,
@@ -233,11 +233,17 @@ async fn view(core: &Core, row: RevocationRow) -> Result<RevocationView, Failure
     })
 }
 
-/// The tokens that a revocation touched, as its record has them.
-async fn ended_by(core: &Core, row: &RevocationRow) -> Result<Vec<TokenId>, Failure> {
-    let before = Revision::new(row.revision.get().saturating_sub(1)).unwrap_or_default();
-    let records = core.store.records(before, row.revision, 1).await?;
-    Ok(records.first().map(|record| receipt::touched(row.effect, &record.changes)).unwrap_or_default())
+/// The tokens that a revocation touched, and how many more there are: as its record has them, and once that was cut off the
+/// log, as its receipt does, which is complete by then.
+async fn ended_by(core: &Core, row: &RevocationRow) -> Result<(Vec<TokenId>, u64), Failure> {
+    if let Some(record) = core.store.record(row.revision).await? {
+        return Ok(listed(&receipt::touched(row.effect, &record.changes)));
+    }
+    // Read anew: it may have become complete since, or its record would be there.
+    let stored = core.store.revocation(row.id).await?.and_then(|row| row.receipt);
+    let stored = stored.ok_or_else(|| Failure::internal(&"the record of a pending receipt was cut"))?;
+    let signed = receipt::signed(&stored.jws).map_err(|error| Failure::internal(&error))?;
+    Ok((signed.tokens, signed.tokens_omitted))
 }
 
 /// The receipt as it stands. It is complete from the moment it is stored, not before: nothing is told that a crash

@@ -1,6 +1,7 @@
 //! Receipts: from what the hub found to the statement that is signed. Whoever holds one checks it with
 //! `jeton_client::receipt::check`.
 
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use jeton_api::{
     receipt::{ReceiptParts, ReceiptPayload},
     revocation::{Effect, LineState, ReceiptState, ReceiptView, VerifierLine},
@@ -11,6 +12,7 @@ use jeton_feed::{
 };
 use jeton_store::model::StoredReceipt;
 use jeton_types::{Freshness, StartId, TokenId, UnixTime};
+use serde::de::Error as _;
 
 /// What the hub's facts do not say.
 #[derive(Debug, Clone)]
@@ -77,6 +79,16 @@ pub fn complete_view(stored: &StoredReceipt) -> Result<ReceiptView, serde_json::
         completed_at: Some(stored.completed_at.into()),
         verifiers: serde_json::from_str(&stored.evidence)?,
     })
+}
+
+/// What a stored receipt signs. It was signed here, so nobody checks it again.
+///
+/// # Errors
+/// If it cannot be read: the database was changed by another hand.
+pub fn signed(jws: &str) -> Result<ReceiptPayload, serde_json::Error> {
+    let payload = jws.split('.').nth(1).unwrap_or_default();
+    let payload = BASE64_URL_SAFE_NO_PAD.decode(payload).map_err(serde_json::Error::custom)?;
+    serde_json::from_slice(&payload)
 }
 
 /// The evidence as the API and the signed statement have it; the store keeps it as a JSON array of the same.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use http::StatusCode;
+use jeton_authority::{AuthorityConfig, config::LogKept};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
@@ -148,4 +149,36 @@ async fn a_shutdown_waits_for_no_reader() {
         assert!(!line.starts_with("event"), "{line}");
     }
     drop(dir);
+}
+
+/// What is not in the log any more is said, not passed over; and what a revocation ended is known without its record.
+#[tokio::test]
+async fn who_comes_back_below_the_log_is_refused() {
+    let world = World::start().await;
+    world.namespace("acme").await;
+    let from = revision(&world.get("/v1/namespaces/acme").await.expect(StatusCode::OK).json());
+    let (id, _) = world.issue("acme", "a", &[]).await;
+    let body = json!({"selector": {"credential": id}, "wait": "complete"});
+    let revoked = world.post("/v1/namespaces/acme/revocations", body).await.expect(StatusCode::CREATED).json();
+    let path = format!("/v1/revocations/{}", text(&revoked["id"]));
+    let before = world.get(&path).await.expect(StatusCode::OK).json();
+    assert_eq!(before["tokens"].as_array().unwrap().len(), 1);
+    // Another process has nothing of it in memory.
+    world.running.shutdown().await;
+    let log = LogKept { records_max: 1, ..LogKept::default() };
+    let world = World::start_with(world.dir, |config| AuthorityConfig { log, ..config }).await;
+    let cut = async { while !world.get("/metrics").await.text.contains("\njeton_log_records 1\n") {} };
+    timeout(PATIENCE, cut).await.expect("nothing is cut");
+    let (_, status) = Reading::open(&world, &world.root, Some(from)).await;
+    assert_eq!(status, 410);
+    let request = world.request(&http::Method::GET, "/v1/events", Some(&world.root)).header("last-event-id", from);
+    let refused = world.send(request.body(http_body_util::Full::default()).unwrap()).await;
+    let detail = refused.problem(410, "log_cut");
+    assert!(detail.contains("read the state as it is now"), "{detail}");
+    assert_eq!(world.get(&path).await.expect(StatusCode::OK).json(), before);
+    // From here on nothing is missed.
+    let (mut reading, status) = Reading::open(&world, &world.root, None).await;
+    assert_eq!(status, 200);
+    world.issue("acme", "b", &[]).await;
+    assert_eq!(reading.event().await.unwrap().0, "change");
 }

@@ -270,6 +270,11 @@ impl Store for Memory {
         })
     }
 
+    async fn record(&self, revision: Revision) -> Result<Option<Record>, StoreError> {
+        let view = self.view();
+        Ok(view.records.iter().find(|record| record.revision == revision).map(|record| Record::clone(record)))
+    }
+
     async fn records(&self, after: Revision, upto: Revision, limit: usize) -> Result<Vec<Record>, StoreError> {
         let view = self.view();
         let first_ever = view.starts.first().map(|start| start.revision);

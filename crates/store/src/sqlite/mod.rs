@@ -510,6 +510,10 @@ impl Store for Sqlite {
         self.read(move |conn| start::head_known(conn, start, revision)).await
     }
 
+    async fn record(&self, revision: Revision) -> Result<Option<Record>, StoreError> {
+        self.read(move |conn| record::find(conn, revision)).await
+    }
+
     async fn records(&self, after: Revision, upto: Revision, limit: usize) -> Result<Vec<Record>, StoreError> {
         self.read(move |conn| record::list(conn, after, upto, limit)).await
     }

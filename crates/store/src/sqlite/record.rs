@@ -37,6 +37,12 @@ pub(super) fn list(
     Ok(records)
 }
 
+pub(super) fn find(conn: &Connection, revision: Revision) -> Result<Option<Record>, StoreError> {
+    let mut statement = conn.prepare_cached(sql!("record/find"))?;
+    let mut rows = statement.query([row::int(revision.get())])?;
+    rows.next()?.map(record).transpose()
+}
+
 /// Cuts off the oldest that need not be kept.
 pub(super) fn cut(tx: &Tx<'_>, keep: Retention) -> Result<RecordsCut, StoreError> {
     let conn = tx.conn;

@@ -4,6 +4,7 @@ mod content;
 mod end;
 mod flow;
 mod refusal;
+mod retention;
 mod robust;
 mod rollback;
 mod succession;

@@ -31,6 +31,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Status, Streaming, transport::Channel};
 
 use crate::{
+    config::LogKept,
     event::Events,
     feed::{HubHandle, HubParts, router},
     fence::Fence,
@@ -91,17 +92,22 @@ pub(super) struct World {
 impl World {
     /// With a strict namespace `acme`, that holds `acme/billing`.
     pub(super) async fn new() -> Self {
-        Self::of(true).await
+        Self::of(true, LogKept::default()).await
+    }
+
+    /// The same, with so much of the log kept.
+    pub(super) async fn keeping(log: LogKept) -> Self {
+        Self::of(true, log).await
     }
 
     /// The same, with succession switched off.
     pub(super) async fn without_succession() -> Self {
-        Self::of(false).await
+        Self::of(false, LogKept::default()).await
     }
 
-    async fn of(succession: bool) -> Self {
+    async fn of(succession: bool, log: LogKept) -> Self {
         let clock = Arc::new(Hands::new(SystemClock.now()));
-        let world = Self::with(tempfile::tempdir().unwrap(), clock, succession).await;
+        let world = Self::with_log(tempfile::tempdir().unwrap(), clock, succession, log).await;
         world.namespace("acme", Freshness::Strict).await;
         world.issue("acme", "billing", "orders:read").await;
         world
@@ -123,6 +129,10 @@ impl World {
     }
 
     async fn with(folder: tempfile::TempDir, clock: Arc<Hands>, succession: bool) -> Self {
+        Self::with_log(folder, clock, succession, LogKept::default()).await
+    }
+
+    async fn with_log(folder: tempfile::TempDir, clock: Arc<Hands>, succession: bool, log: LogKept) -> Self {
         let machine: Arc<dyn Clock> = clock.clone();
         let time = AuthorityTime::new(machine);
         let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy);
@@ -150,6 +160,7 @@ impl World {
             start,
             fence: fence.clone(),
             succession,
+            log,
         };
         let hub = HubHandle::start(parts).await.unwrap();
         let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), "--feed", false).await.unwrap();

@@ -88,6 +88,7 @@ impl All {
         let (records, log_cut) = records(store, page).await;
         let mut heads = Vec::new();
         for record in &records {
+            assert_eq!(store.record(record.revision).await.as_ref(), Ok(&Some(record.clone())));
             heads.push(store.head_known(record.start, record.revision).await.unwrap());
         }
         heads.push(store.head_known(StartId::from_bytes([255; 16]), Revision::ZERO).await.unwrap());
