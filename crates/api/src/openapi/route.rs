@@ -166,13 +166,14 @@ fn verifying() -> Vec<Operation> {
             .paged::<SessionId>()
             .answers_page::<VerifierView>("a page of those that serve a namespace that the caller may read"),
         get("/v1/events", "event_stream", "What happens in the namespaces that the caller may read, as it happens")
-            .note("Server-sent events: `change` (its id is the revision), `receipt`, `session` and `alarm`, each with one line of JSON: a ChangeEvent, ReceiptEvent, SessionEvent or AlarmEvent. A client that comes back with the last id it has seen misses no change. One that is too slow is cut.")
+            .note("Server-sent events: `change` (its id is the revision), `receipt`, `session` and `alarm`, each with one line of JSON: a ChangeEvent, ReceiptEvent, SessionEvent or AlarmEvent. A client that comes back with the last id it has seen misses no change, or is told `log_cut` because the log does not reach back so far: it reads the state as it is and begins without an id. One that is too slow is cut.")
             .header("Last-Event-ID", "the id of the last `change` that was seen; without it the stream begins now", json!({"$ref": "#/components/schemas/Revision"}))
             .answers_as(200, "events, until one side ends it", crate::event::CONTENT_TYPE, "event: change\nid: 1767323045678901\ndata: {…}\n\n")
             .mentions::<ChangeEvent>()
             .mentions::<ReceiptEvent>()
             .mentions::<SessionEvent>()
-            .mentions::<AlarmEvent>(),
+            .mentions::<AlarmEvent>()
+            .refuses(&[Code::LogCut]),
     ]
 }
 
