@@ -16,6 +16,12 @@ impl Dice {
         Self(seed)
     }
 
+    /// The same in each run, whatever `JETON_TEST_SEED` says: for a script that several runs share.
+    #[must_use]
+    pub const fn fixed(seed: u64) -> Self {
+        Self(seed)
+    }
+
     /// Others, for a task of its own.
     #[must_use]
     pub fn split(&mut self) -> Self {

@@ -1,30 +1,29 @@
 use std::{
+    iter::StepBy,
     ops::Range,
     path::{Path, PathBuf},
     process::Command,
     time::{Duration, Instant},
 };
 
-/// How many of `all` faults this run is to play: a tenth, unless `JETON_TEST_FAULTS` says `full` or `K/N`, the Kth of N
-/// equal parts.
-#[must_use]
-pub fn faults(all: Range<usize>) -> Vec<usize> {
+/// Which of `all` faults this run is to play: a tenth, unless `JETON_TEST_FAULTS` says `full` or `K/N`, the Kth of N parts.
+/// Each part goes through all from one end to the other, every Nth, so that the parts together are all of them even where
+/// each run counts how many there are for itself.
+pub fn faults(all: Range<usize>) -> StepBy<Range<usize>> {
     share(all, std::env::var("JETON_TEST_FAULTS").ok().as_deref())
 }
 
-fn share(all: Range<usize>, said: Option<&str>) -> Vec<usize> {
-    match said {
-        // From one to the next of ten, so that early and late ones are among them.
-        None => all.step_by(10).collect(),
-        Some("full") => all.collect(),
+fn share(all: Range<usize>, said: Option<&str>) -> StepBy<Range<usize>> {
+    let (part, parts) = match said {
+        None => (1, 10),
+        Some("full") => (1, 1),
         Some(part) => {
             let (part, parts) = part.split_once('/').expect("JETON_TEST_FAULTS is `full` or `K/N`");
-            let (part, parts): (usize, usize) = (part.parse().unwrap(), parts.parse().unwrap());
-            assert!((1..=parts).contains(&part), "JETON_TEST_FAULTS: part {part} of {parts}");
-            let (start, count) = (all.start, all.len());
-            (start + count * (part - 1) / parts..start + count * part / parts).collect()
+            (part.parse().unwrap(), parts.parse().unwrap())
         }
-    }
+    };
+    assert!((1..=parts).contains(&part), "JETON_TEST_FAULTS: part {part} of {parts}");
+    (all.start + part - 1..all.end).step_by(parts)
 }
 
 /// A file system of its own, in memory and of a given size; gone when dropped.
@@ -194,9 +193,12 @@ mod tests {
 
     #[test]
     fn the_parts_are_all() {
-        assert_eq!(share(1..51, None), [1, 11, 21, 31, 41]);
-        let parts: Vec<_> = (1..=7).flat_map(|part| share(1..51, Some(&format!("{part}/7")))).collect();
-        assert_eq!(parts, share(1..51, Some("full")));
-        assert_eq!(parts.len(), 50);
+        let played = |said: Option<&str>| share(1..52, said).collect::<Vec<_>>();
+        assert_eq!(played(None), [1, 11, 21, 31, 41, 51]);
+        assert_eq!(played(Some("3/20")), [3, 23, 43]);
+        let mut parts: Vec<_> = (1..=7).flat_map(|part| played(Some(&format!("{part}/7")))).collect();
+        parts.sort_unstable();
+        assert_eq!(parts, played(Some("full")));
+        assert_eq!(parts.len(), 51);
     }
 }

@@ -8,6 +8,7 @@ mod dice;
 mod fault;
 mod prober;
 mod process;
+mod wall_clock;
 mod web;
 mod wire;
 
@@ -20,6 +21,7 @@ pub use dice::Dice;
 pub use fault::{SmallDisk, Strace, faults, in_own_namespace};
 pub use prober::{Probe, Prober};
 pub use process::{Authority, Jeton, Output, Sidecar, Stopped};
+pub use wall_clock::WallClock;
 pub use web::{Answer, Web};
 pub use wire::Wire;
 

@@ -132,6 +132,20 @@ impl Jeton {
         command
     }
 
+    /// The same below another program: `above` and its arguments, or nothing.
+    fn command_below(&self, above: &[&str], arguments: &[&str]) -> Command {
+        let mut command = self.command(arguments);
+        if let [program, rest @ ..] = above {
+            let below = std::mem::replace(&mut command, Command::new(program));
+            command.args(rest).arg(below.get_program()).args(below.get_args()).stdin(Stdio::null());
+            command.current_dir(self.folder.path());
+            for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("JETON_")) {
+                command.env_remove(name);
+            }
+        }
+        command
+    }
+
     /// Runs a command to its end.
     #[must_use]
     pub fn run(&self, arguments: &[&str]) -> Output {
@@ -164,7 +178,7 @@ impl Jeton {
     #[must_use]
     pub fn serve_at(&self, data: &str, http: SocketAddr, feed: SocketAddr) -> Authority {
         let arguments = self.serve_arguments(data, http, feed);
-        let (process, said) = self.start("serve", &arguments.each_ref().map(String::as_str));
+        let (process, said) = Self::start("serve", self.command(&arguments.each_ref().map(String::as_str)));
         Authority { process, http: address(&said, "http"), feed: address(&said, "feed"), data: self.path(data) }
     }
 
@@ -177,16 +191,7 @@ impl Jeton {
         let any = "127.0.0.1:0".parse().unwrap();
         let arguments = self.serve_arguments(data, any, any);
         let arguments = arguments.iter().map(String::as_str).chain(more.iter().copied()).collect::<Vec<_>>();
-        let mut command = self.command(&arguments);
-        if let [program, rest @ ..] = above {
-            let below = std::mem::replace(&mut command, Command::new(program));
-            command.args(rest).arg(below.get_program()).args(below.get_args()).stdin(Stdio::null());
-            command.current_dir(self.folder.path());
-            for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("JETON_")) {
-                command.env_remove(name);
-            }
-        }
-        let (process, said) = Self::started("serve", command)?;
+        let (process, said) = Self::started("serve", self.command_below(above, &arguments))?;
         Ok(Authority { process, http: address(&said, "http"), feed: address(&said, "feed"), data: self.path(data) })
     }
 
@@ -252,6 +257,19 @@ impl Jeton {
     /// The same with `more` arguments.
     #[must_use]
     pub fn sidecar_with(&self, feed: SocketAddr, name: &str, namespaces: &str, more: &[&str]) -> Sidecar {
+        self.sidecar_below(&[], feed, name, namespaces, more)
+    }
+
+    /// The same below another program: `above` and its arguments, or nothing.
+    #[must_use]
+    pub fn sidecar_below(
+        &self,
+        above: &[&str],
+        feed: SocketAddr,
+        name: &str,
+        namespaces: &str,
+        more: &[&str],
+    ) -> Sidecar {
         let (feed, token) = (format!("http://{feed}"), self.text(&format!("{name}.token")));
         let mut arguments = vec![
             "sidecar",
@@ -270,12 +288,12 @@ impl Jeton {
             "0s",
         ];
         arguments.extend(more);
-        let (process, said) = self.start(name, &arguments);
+        let (process, said) = Self::start(name, self.command_below(above, &arguments));
         Sidecar { process, http: address(&said, "http") }
     }
 
-    fn start(&self, name: &str, arguments: &[&str]) -> (Running, Value) {
-        match Self::started(name, self.command(arguments)) {
+    fn start(name: &str, command: Command) -> (Running, Value) {
+        match Self::started(name, command) {
             Ok(started) => started,
             Err(ended) => panic!("{name} did not start: {} (exit code {})", ended.err, ended.code),
         }

@@ -1,5 +1,5 @@
 //! Canaries: tokens that go through every path of the product, the wrong ones too, and are then looked for in all that it
-//! wrote, printed, kept or showed. A tenth of them, unless `JETON_TEST_FAULTS` is `full`.
+//! wrote, printed, kept or showed. A tenth of them, unless `JETON_TEST_FAULTS` says otherwise.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on ends here")]
 
 mod commands;
@@ -7,7 +7,7 @@ mod paths;
 mod search;
 mod world;
 
-use jeton_testkit::report;
+use jeton_testkit::{faults, report};
 use tokio::task::JoinSet;
 
 use self::{search::Hit, world::World};
@@ -19,17 +19,11 @@ const COMMANDS_SHARE: usize = 20;
 /// How many go their ways side by side.
 const WORKERS: usize = 12;
 
-fn canaries() -> usize {
-    match std::env::var("JETON_TEST_FAULTS").as_deref() {
-        Ok("full") => CANARIES,
-        _ => CANARIES / 10,
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn no_part_of_a_secret_is_anywhere() {
     let world = World::start().await;
-    let count = canaries();
+    // Each part is as many canaries through all paths.
+    let count = faults(0..CANARIES).count();
     let mut workers = JoinSet::new();
     for worker in 0..WORKERS {
         let paths = world.paths();

@@ -230,7 +230,7 @@ impl World {
             search.add(secret);
         }
         let (mut hits, mut bytes, mut logged, mut places) = (Vec::new(), 0, 0, 2);
-        let folder = self.jeton.path("");
+        let (folder, mut names) = (self.jeton.path(""), Vec::new());
         for path in files(&folder) {
             let (found, length) = search.file(&path);
             let name = path.strip_prefix(&folder).unwrap().display().to_string();
@@ -240,10 +240,15 @@ impl World {
                 continue;
             }
             (bytes, places) = (bytes + length, places + 1);
+            hits.extend(search.bytes("the name of a file", name.as_bytes()));
+            names.push(name.clone());
             if name.ends_with(".log") {
                 logged += length;
             }
             hits.extend(found);
+        }
+        for folder in KEPT_IN {
+            assert!(names.iter().any(|name| name.starts_with(folder)), "nothing of {folder} was searched: {names:?}");
         }
         let said = self.kept.said.lock().unwrap();
         hits.extend(search.bytes("what was answered or printed", &said));
@@ -265,6 +270,9 @@ impl World {
         }
     }
 }
+
+/// What the processes write to: each holds something that was searched.
+const KEPT_IN: [&str; 5] = ["data/jeton.db", "data/keys/", "edge-1.state/", "edge-2.state/", "serve-0.log"];
 
 /// One secret in each form, in the midst of what was searched, is found.
 fn reverse(search: &Search, secrets: &[String], said: &[u8]) {
@@ -288,8 +296,9 @@ fn serve(jeton: &Jeton, start: &str) -> (Process, Value) {
 
 fn sidecar(jeton: &Jeton, feed: SocketAddr, name: &str) -> (Process, SocketAddr) {
     let (feed, token) = (format!("http://{feed}"), jeton.text(&format!("{name}.token")));
+    let state = jeton.text(&format!("{name}.state"));
     let mut arguments = vec!["sidecar", "--json", "--feed", &feed, "--namespace", "acme", "--token-file", &token];
-    arguments.extend(["--http", "127.0.0.1:0", "--id", name, "--drain", "0s"]);
+    arguments.extend(["--http", "127.0.0.1:0", "--id", name, "--drain", "0s", "--state-dir", &state]);
     let (process, said) = Process::start(jeton, loud(jeton.command(&arguments)), name);
     (process, said["http"].as_str().unwrap().parse().unwrap())
 }

@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_under_mixed_load() {
     let mut dice = Dice::new("killed_under_mixed_load");
-    let kills = faults(0..KILLS).len();
+    let kills = faults(0..KILLS).count();
     let (jeton, web) = (Jeton::new(env!("CARGO_BIN_EXE_jeton")), Web::default());
     let mut authority = jeton.serve("data");
     let (http, feed, root) = (authority.http, authority.feed, authority.root_token());

@@ -68,7 +68,7 @@ async fn no_file_descriptor_is_left() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn idle_connections_cost_little() {
-    let connections = faults(0..IDLE).len();
+    let connections = faults(0..IDLE).count();
     let jeton = Jeton::new(env!("CARGO_BIN_EXE_jeton"));
     let more = format!("--nofile={}:{}", 2 * IDLE, 2 * IDLE);
     let authority = jeton.serve_below(&["prlimit", &more], "data", &[]).unwrap_or_else(|ended| panic!("{ended:?}"));
