@@ -9,4 +9,4 @@ WHERE
             SELECT 1 FROM json_each(credential.labels) AS held WHERE held.key = wanted.key AND held.value = wanted.value
         )
     )
-ORDER BY revocation.revision DESC, credential.id, token.version LIMIT 1
+ORDER BY revocation.revision DESC, credential.id, token.version

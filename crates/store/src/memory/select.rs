@@ -30,13 +30,24 @@ impl State {
             let _authorized = actor.permit(Action::Revoke, namespace)?;
             self.namespace(namespace)?;
         }
-        if selector.credential.is_some() || selector.token.is_some() || selector.secret.is_some() {
-            return self.named(actor, within.as_ref(), selector);
-        }
-        if selector.is_empty() {
+        let selected = if selector.credential.is_some() || selector.token.is_some() || selector.secret.is_some() {
+            self.named(actor, within.as_ref(), selector)?
+        } else if selector.is_empty() {
             return Err(StoreError::NothingMatched);
+        } else {
+            self.searched(actor, within.as_ref().ok_or(StoreError::NotFound("namespace"))?, selector)?
+        };
+        if let (true, true, Some(earlier)) =
+            (selected.namespace.is_built_in(), selected.tokens.is_empty(), &selected.earlier)
+        {
+            // It is answered whole, with what it ended besides.
+            let by_it = |token: &&TokenRow| token.ended.is_some_and(|ended| ended.revocation == earlier.id);
+            for token in self.tokens.values().filter(by_it) {
+                let credential = self.credentials.get(&token.credential).ok_or(StoreError::NotFound("credential"))?;
+                let _authorized = actor.permit_on(Action::Revoke, &selected.namespace, &credential.scopes)?;
+            }
         }
-        self.searched(actor, within.as_ref().ok_or(StoreError::NotFound("namespace"))?, selector)
+        Ok(selected)
     }
 
     /// Of one credential, which is named or has the token that is.
@@ -102,13 +113,11 @@ impl State {
         }
         let mut earlier = None;
         if tokens.is_empty() {
-            let ended: Vec<TokenRow> = found.iter().map(|(_, token)| token.clone()).collect();
-            let latest = self.latest(&ended).ok_or(StoreError::NothingMatched)?;
-            let by_it = |token: &TokenRow| token.ended.is_some_and(|ended| ended.revocation == latest.id);
-            if let Some((credential, _)) = found.iter().find(|(_, token)| by_it(token)) {
+            for (credential, _) in &found {
                 permitted(credential)?;
             }
-            earlier = Some(latest);
+            let ended: Vec<TokenRow> = found.iter().map(|(_, token)| token.clone()).collect();
+            earlier = Some(self.latest(&ended).ok_or(StoreError::NothingMatched)?);
         }
         Ok(Selected { namespace: namespace.clone(), tokens, earlier, text: selector::text(selector, None, None) })
     }

@@ -38,15 +38,25 @@ pub(super) fn select(conn: &Connection, actor: &Actor, new: &RevokeNew) -> Resul
         namespace::find(conn, namespace)?.ok_or(StoreError::NotFound("namespace"))?;
     }
     let selector = &new.selector;
-    if selector.credential.is_some() || selector.token.is_some() || selector.secret.is_some() {
-        return named(conn, actor, within, selector);
+    let selected = if selector.credential.is_some() || selector.token.is_some() || selector.secret.is_some() {
+        named(conn, actor, within, selector)?
+    } else {
+        match within {
+            // Nothing named: nothing would be left out.
+            _ if selector.is_empty() => return Err(StoreError::NothingMatched),
+            Some(namespace) => searched(conn, actor, namespace, selector)?,
+            None => return Err(StoreError::NotFound("namespace")),
+        }
+    };
+    if let (true, 0, Some(earlier)) = (selected.namespace.is_built_in(), selected.count, &selected.earlier) {
+        // It is answered whole, with what it ended besides.
+        for scopes in
+            row::all(conn, sql!("revocation/scopes_list"), [earlier.as_bytes()], |found| row::scopes(found, 0))?
+        {
+            let _authorized = actor.permit_on(Action::Revoke, &selected.namespace, &scopes)?;
+        }
     }
-    match within {
-        // Nothing named: nothing would be left out.
-        _ if selector.is_empty() => Err(StoreError::NothingMatched),
-        Some(namespace) => searched(conn, actor, namespace, selector),
-        None => Err(StoreError::NotFound("namespace")),
-    }
+    Ok(selected)
 }
 
 /// Of one credential, which is named or has the token that is.
@@ -143,9 +153,18 @@ fn searched(
     if count == 0 {
         let mut statement = conn.prepare_cached(sql!("revocation/select_ended"))?;
         let mut rows = statement.query(params)?;
-        let found = rows.next()?.ok_or(StoreError::NothingMatched)?;
-        permitted(found, 1)?;
-        earlier = Some(row::revocation_id(found, 0)?);
+        while let Some(found) = rows.next()? {
+            permitted(found, 1)?;
+            if earlier.is_none() {
+                earlier = Some(row::revocation_id(found, 0)?);
+            }
+            if !namespace.is_built_in() {
+                break;
+            }
+        }
+        if earlier.is_none() {
+            return Err(StoreError::NothingMatched);
+        }
     }
     let text = selector::text(selector, None, None);
     Ok(Selected { namespace: namespace.clone(), tokens, count, earlier, text })

@@ -18,6 +18,7 @@ use crate::world::{Backend, World, check_chain, issue_new, named, scopes, span};
 conformance! {
     selectors_and,
     a_selector_over_roles_needs_each_of_their_rights,
+    what_has_ended_needs_the_same_rights,
     disabling_has_a_receipt_and_is_taken_back,
     scopes_are_narrowed_with_a_receipt_and_widened_without,
     an_expiry_comes_nearer,
@@ -152,6 +153,50 @@ async fn a_selector_over_roles_needs_each_of_their_rights<B: Backend>() {
         world.store.revocation_create(admin, revoke()).await.map(|_| ()),
     ] {
         assert!(matches!(denied, Err(StoreError::Forbidden(_))), "{denied:?}");
+    }
+}
+
+/// Asked for again, a revocation is answered with all that it ended: whoever has no right over some of it learns nothing.
+async fn what_has_ended_needs_the_same_rights<B: Backend>() {
+    let world = World::<B>::with_acme().await;
+    let (admin, _) = world.caller("admin", &["admin@acme"]).await;
+    let issue = async |name: &str, role: &str, subject: &str, pairs: &[(&str, &str)]| {
+        let new = IssueNew {
+            scopes: scopes(&[role]),
+            subject: Some(subject.parse().unwrap()),
+            labels: labels(pairs),
+            ..issue_new(&format!("jeton/{name}"))
+        };
+        world.clock.advance(Duration::from_secs(1));
+        world.store.credential_issue(Caller::System, new).await.unwrap().token.id
+    };
+    // In the order of their ids, which is that of time.
+    let mine = issue("mine", "verifier@acme", "svc:mine", &[("team", "edge"), ("batch", "one")]).await;
+    let other = issue("other", "verifier@other", "svc:other", &[("team", "edge"), ("batch", "one")]).await;
+    let last = issue("last", "verifier@acme", "svc:mine", &[("team", "edge")]).await;
+    let revoke = async |caller: Caller, selector: Selector| {
+        let new = RevokeNew { namespace: Some("jeton".parse().unwrap()), selector, reason: None };
+        world.store.revocation_create(caller, new).await.map(|revoked| (revoked.fresh, revoked.tokens))
+    };
+    let labelled = |pairs: &[(&str, &str)]| Selector { labels: labels(pairs), ..Selector::default() };
+    let subject = Selector { subject: Some("svc:mine".parse().unwrap()), ..Selector::default() };
+    assert_eq!(revoke(Caller::System, labelled(&[("batch", "one")])).await, Ok((true, vec![mine, other])));
+    assert_eq!(revoke(Caller::System, Selector::token(last)).await, Ok((true, vec![last])));
+    let denied = [
+        // The latest revocation is of his own alone, and not of all that matches.
+        labelled(&[("team", "edge")]),
+        // All that matches is his own, and was ended together with another's.
+        Selector { labels: labels(&[("batch", "one")]), ..subject.clone() },
+        Selector::token(mine),
+    ];
+    for selector in denied {
+        let found = revoke(admin, selector.clone()).await;
+        assert!(matches!(found, Err(StoreError::Forbidden(_))), "{selector:?}: {found:?}");
+        let found = revoke(Caller::System, selector).await.unwrap();
+        assert!(!found.0 && !found.1.is_empty());
+    }
+    for selector in [subject, Selector::token(last)] {
+        assert_eq!(revoke(admin, selector).await, Ok((false, vec![last])));
     }
 }
 
