@@ -215,3 +215,16 @@ fn the_chain_covers_every_part() {
         "a stored chain must verify under every later version"
     );
 }
+
+/// Statements that join are compiled once and for all, whatever is bound to them.
+#[tokio::test]
+async fn a_cached_statement_is_not_compiled_anew() {
+    let (dir, store) = store().await;
+    let conn = open::open_reader(&Sqlite::path(dir.path())).unwrap();
+    let mut statement = conn.prepare_cached(sql!("token/find_by_digest")).unwrap();
+    for digest in [[1_u8; 32], [2; 32], [3; 32]] {
+        assert!(statement.query([digest]).unwrap().next().unwrap().is_none());
+    }
+    assert_eq!(statement.get_status(rusqlite::StatementStatus::RePrepare), 0);
+    drop(store);
+}
