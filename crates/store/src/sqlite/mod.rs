@@ -6,6 +6,7 @@ mod change;
 mod credential;
 mod ending;
 mod enforced;
+mod lookups;
 mod namespace;
 mod once;
 mod open;
@@ -48,6 +49,7 @@ use tokio::sync::{oneshot, watch};
 pub use self::room::Space;
 use self::{
     ballast::Ballast,
+    lookups::Lookups,
     readers::Readers,
     room::{Need, Room},
     row::sql,
@@ -117,6 +119,7 @@ struct Inner {
     health: watch::Receiver<Health>,
     space: watch::Receiver<Space>,
     readers: Readers,
+    lookups: Lookups,
     queue: Option<Queue>,
     writer: Option<JoinHandle<()>>,
 }
@@ -181,7 +184,17 @@ impl Sqlite {
         let (queue, thread) = writer
             .spawn()
             .map_err(|error| StoreError::Unavailable(format!("cannot start the writer's thread: {error}")))?;
-        let inner = Inner { time, commit_log, fence, health, space, readers, queue: Some(queue), writer: Some(thread) };
+        let inner = Inner {
+            time,
+            commit_log,
+            fence,
+            health,
+            space,
+            readers,
+            lookups: Lookups::default(),
+            queue: Some(queue),
+            writer: Some(thread),
+        };
         Ok(Self { inner: Arc::new(inner), claim: None })
     }
 
@@ -459,7 +472,7 @@ impl Store for Sqlite {
     }
 
     async fn token_by_digest(&self, digest: Digest) -> Result<Option<(TokenRow, CredentialRow)>, StoreError> {
-        self.read(move |conn| token::find_by_digest(conn, &digest)).await
+        self.seen(self.inner.lookups.find(&self.inner.readers, digest).await).await
     }
 
     async fn revocation(&self, revocation: RevocationId) -> Result<Option<RevocationRow>, StoreError> {

@@ -20,7 +20,7 @@ const READERS_MAX: usize = 8;
 const SNAPSHOTS_MAX: usize = 2;
 
 /// Both pools.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Readers {
     short: Pool,
     long: Pool,
@@ -52,6 +52,7 @@ impl Readers {
     }
 }
 
+#[derive(Clone)]
 struct Pool {
     idle: Arc<Mutex<Vec<Connection>>>,
     /// As many as there are connections: who holds one finds a connection idle.

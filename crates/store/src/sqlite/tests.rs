@@ -228,3 +228,22 @@ async fn a_cached_statement_is_not_compiled_anew() {
     assert_eq!(statement.get_status(rusqlite::StatementStatus::RePrepare), 0);
     drop(store);
 }
+
+/// Look-ups that come together are read together, each as if it were alone.
+#[tokio::test]
+async fn look_ups_that_come_together() {
+    let (_dir, store) = store().await;
+    let root = store.root_ensure(|_| Ok(())).await.unwrap().unwrap();
+    let asked = (0..200_u8).map(|number| {
+        let digest = if number % 3 == 0 { root.digest } else { Digest::from_bytes([number; 32]) };
+        let store = store.clone();
+        tokio::spawn(async move { (number, store.token_by_digest(digest).await.unwrap()) })
+    });
+    let asked = asked.collect::<Vec<_>>();
+    // One that nobody waits for any more holds up nobody.
+    asked[0].abort();
+    for found in asked.into_iter().skip(1) {
+        let (number, found) = found.await.unwrap();
+        assert_eq!(found.map(|(token, _)| token.id), (number % 3 == 0).then_some(root.id), "{number}");
+    }
+}
