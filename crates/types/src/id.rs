@@ -42,7 +42,8 @@ macro_rules! id {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, concat!($prefix, "_{}"), Base32(self.0))
+                f.write_str(concat!($prefix, "_"))?;
+                fmt::Display::fmt(&Base32(self.0), f)
             }
         }
 
@@ -117,12 +118,14 @@ struct Base32([u8; 16]);
 
 impl fmt::Display for Base32 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let value = u128::from_be_bytes(self.0);
-        for place in (0..CHARS).rev() {
-            let digit = (value >> (5 * place)) & 31;
-            write!(f, "{}", ALPHABET[digit as usize] as char)?;
+        let mut value = u128::from_be_bytes(self.0);
+        let mut chars = [0; CHARS];
+        for char in chars.iter_mut().rev() {
+            *char = ALPHABET[(value & 31) as usize];
+            value >>= 5;
         }
-        Ok(())
+        // In one piece: ids are in every answer, record and audit entry.
+        f.write_str(std::str::from_utf8(&chars).map_err(|_| fmt::Error)?)
     }
 }
 
