@@ -3,7 +3,9 @@
 use std::{fmt, str::FromStr};
 
 pub use jeton_lifecycle::change::CredentialState;
-use jeton_types::{CredentialId, CredentialName, Label, Labels, NamespaceName, Revision, ScopeSet, Span, Subject};
+use jeton_types::{
+    AddressList, CredentialId, CredentialName, Label, Labels, NamespaceName, Revision, ScopeSet, Span, Subject,
+};
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 
 use crate::{
@@ -31,6 +33,28 @@ pub struct IssueRequest {
     /// How long each of its tokens lives; the namespace's default if not said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl: Option<Span>,
+    /// What binds its tokens besides scopes.
+    #[serde(default, skip_serializing_if = "Constraints::is_empty")]
+    pub constraints: Constraints,
+}
+
+/// What binds the tokens of a credential besides scopes.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Constraints {
+    /// From where they may be presented; anywhere, if there is none. Whoever verifies must know the client's address then:
+    /// from one that is not known they are `address_denied`.
+    #[serde(default)]
+    pub addresses: AddressList,
+}
+
+impl Constraints {
+    /// Whether there is none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.addresses.is_anywhere()
+    }
 }
 
 /// A credential.
@@ -51,6 +75,8 @@ pub struct CredentialView {
     pub labels: Labels,
     /// How long each of its tokens lives; `null` where the namespace's default holds.
     pub ttl: Option<Span>,
+    /// What binds its tokens besides scopes.
+    pub constraints: Constraints,
     /// When it was issued first.
     pub created_at: Timestamp,
     /// The revision that last changed it; its `ETag`.
@@ -82,6 +108,9 @@ pub struct CredentialPatch {
     #[serde(default, deserialize_with = "crate::given", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<Span>))]
     pub ttl: Option<Option<Span>>,
+    /// All that is to bind its tokens besides scopes; `{}` for nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub constraints: Option<Constraints>,
     /// Whether it is switched off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disabled: Option<bool>,
@@ -258,7 +287,7 @@ mod tests {
 
     #[test]
     fn what_issuing_takes() {
-        let request = r#"{"name":"billing","subject":"svc:billing","scopes":["orders:read"],"labels":{"team":"core"},"ttl":"30d"}"#;
+        let request = r#"{"name":"billing","subject":"svc:billing","scopes":["orders:read"],"labels":{"team":"core"},"ttl":"30d","constraints":{"addresses":["10.0.0.0/8","2001:db8::/32"]}}"#;
         let parsed: IssueRequest = serde_json::from_str(request).unwrap();
         assert_eq!(serde_json::to_string(&parsed).unwrap(), request);
         let least: IssueRequest = serde_json::from_str(r#"{"name":"billing"}"#).unwrap();
@@ -271,7 +300,9 @@ mod tests {
             r#"{"name":"a","scopes":["x y"]}"#,
             r#"{"name":"a","ttl":30}"#,
             r#"{"name":"a","ttl":"30"}"#,
-            r#"{"name":"a","constraints":{}}"#,
+            r#"{"name":"a","constraints":{"x":1}}"#,
+            r#"{"name":"a","constraints":{"addresses":["10.0.0.1/8"]}}"#,
+            r#"{"name":"a","constraints":{"addresses":"10.0.0.0/8"}}"#,
             r#"{"name":"a","name":"b"}"#,
         ] {
             assert!(serde_json::from_str::<IssueRequest>(bad).is_err(), "{bad}");
@@ -290,6 +321,7 @@ mod tests {
                 scopes: ScopeSet::parse(["orders:read"]).unwrap(),
                 labels: Labels::default(),
                 ttl: None,
+                constraints: Constraints::default(),
                 created_at: at,
                 revision: Revision::new(9).unwrap(),
                 state: CredentialState::Active,
@@ -316,7 +348,7 @@ mod tests {
     fn what_changing_takes() {
         for good in [
             r#"{"wait":"committed"}"#,
-            r#"{"subject":null,"scopes":[],"labels":{},"ttl":null,"disabled":true,"wait":"complete","timeout_ms":5}"#,
+            r#"{"subject":null,"scopes":[],"labels":{},"ttl":null,"constraints":{"addresses":[]},"disabled":true,"wait":"complete","timeout_ms":5}"#,
             r#"{"subject":"svc:x","ttl":"30d","expires_at":"2026-01-02T03:04:05.678901Z","reason":"x","wait":"committed"}"#,
         ] {
             let parsed: CredentialPatch = serde_json::from_str(good).unwrap();

@@ -1,6 +1,8 @@
 //! Verdicts.
 
-use jeton_types::{CredentialId, NamespaceName, Revision, ScopeSet, Subject, TokenId};
+use std::{net::IpAddr, time::Duration};
+
+use jeton_types::{CredentialId, Invalid, NamespaceName, Revision, ScopeSet, Subject, TokenId};
 pub use jeton_types::{Source, VerdictCode};
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +18,52 @@ pub struct VerifyRequest {
     /// What it must be allowed to do, all of it.
     #[serde(default, skip_serializing_if = "ScopeSet::is_empty")]
     pub scopes: ScopeSet,
+    /// From where the token was presented to whoever asks. A token that may be presented from some addresses alone is
+    /// `address_denied` without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = "ip", example = "203.0.113.7"))]
+    pub client_address: Option<IpAddr>,
+    /// The answer must rest on all there is at or below this revision, such as that of a revocation; else 503 `stale`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_least_revision: Option<Revision>,
+    /// The answer must rest on all that was committed until this long before it was asked for, at most an hour; else 503
+    /// `stale`. Zero asks for everything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_age_ms: Option<MaxAgeMs>,
+}
+
+/// How old the evidence of a verdict may be, in milliseconds, of at most an hour: no namespace lets anything older be
+/// relied on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "u64", into = "u64")]
+pub struct MaxAgeMs(u64);
+
+impl MaxAgeMs {
+    /// The longest.
+    pub const MAX: Duration = Duration::from_secs(3_600);
+
+    /// As a length of time.
+    #[must_use]
+    pub const fn duration(self) -> Duration {
+        Duration::from_millis(self.0)
+    }
+}
+
+impl TryFrom<u64> for MaxAgeMs {
+    type Error = Invalid;
+
+    fn try_from(millis: u64) -> Result<Self, Invalid> {
+        if Duration::from_millis(millis) > Self::MAX {
+            return Err(Invalid("max_age_ms is at most 3600000: no verifier relies on anything older"));
+        }
+        Ok(Self(millis))
+    }
+}
+
+impl From<MaxAgeMs> for u64 {
+    fn from(age: MaxAgeMs) -> Self {
+        age.0
+    }
 }
 
 /// What is known of a token, and on what evidence. A verdict that cannot be given is no verdict but a problem, `stale`.
@@ -76,10 +124,24 @@ mod tests {
 
     #[test]
     fn what_verifying_takes() {
-        for good in [r#"{"token":"x"}"#, r#"{"token":"","scopes":["orders:read"]}"#] {
+        for good in [
+            r#"{"token":"x"}"#,
+            r#"{"token":"","scopes":["orders:read"]}"#,
+            r#"{"token":"x","client_address":"::1","at_least_revision":9007199254740991,"max_age_ms":3600000}"#,
+        ] {
             assert!(serde_json::from_str::<VerifyRequest>(good).is_ok(), "{good}");
         }
-        for bad in ["{}", r#"{"token":1}"#, r#"{"token":"x","scope":"y"}"#, r#"{"token":null}"#] {
+        for bad in [
+            "{}",
+            r#"{"token":1}"#,
+            r#"{"token":"x","scope":"y"}"#,
+            r#"{"token":null}"#,
+            r#"{"token":"x","client_address":"10.0.0.1:80"}"#,
+            r#"{"token":"x","at_least_revision":9007199254740992}"#,
+            r#"{"token":"x","at_least_revision":-1}"#,
+            r#"{"token":"x","max_age_ms":3600001}"#,
+            r#"{"token":"x","max_age_ms":1.5}"#,
+        ] {
             assert!(serde_json::from_str::<VerifyRequest>(bad).is_err(), "{bad}");
         }
     }

@@ -51,7 +51,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let verifier = Verifier::start(config)?;
     let guard = Guard {
         verifier: verifier.clone(),
-        required: Arc::new(Required { scopes: ScopeSet::parse(["orders:read"])? }),
+        required: Arc::new(Required { scopes: ScopeSet::parse(["orders:read"])?, ..Required::default() }),
     };
 
     let ready = verifier.clone();

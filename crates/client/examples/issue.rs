@@ -9,7 +9,7 @@
 //! died between asking and writing down asks again and gets the same secret; the place for the secret is opened before the
 //! secret is made; and an outcome that is not known is not taken for a failure.
 
-use jeton_api::credential::IssueRequest;
+use jeton_api::credential::{Constraints, IssueRequest};
 use jeton_client::{Client, Error};
 use jeton_host::files::PrivateFile;
 use jeton_types::{Labels, NamespaceName, ScopeSet};
@@ -28,6 +28,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         scopes: ScopeSet::parse(["orders:read"])?,
         labels: Labels::new(["team=core".parse()?])?,
         ttl: Some("90d".parse()?),
+        constraints: Constraints::default(),
     };
     // Mode 0600, replaced as a whole; found to take the secret before there is one.
     let place = PrivateFile::prepare(out.as_ref())?;

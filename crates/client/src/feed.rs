@@ -73,6 +73,16 @@ pub enum Answer {
     Stale(StaleWhy),
 }
 
+/// From where a verification is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Origin {
+    /// The address of who presented the token, as far as known: what the token's own addresses are compared with.
+    pub client: Option<IpAddr>,
+    /// The address of who asks, which may be a proxy or a service. Verifications that wait are bounded by the client's
+    /// address, or by this one where that is not known.
+    pub peer: Option<IpAddr>,
+}
+
 /// The verifier left, or its driver died: it will never be ready again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("this verifier is over")]
@@ -141,9 +151,14 @@ impl Verifier {
     }
 
     /// Whether the token of this text is good for what is required. `client` is the address of who presented it, as far
-    /// as known: first uses that wait are bounded per address.
+    /// as known: a token may be bound to addresses, and is good from none that is not known then.
     pub async fn verify(&self, text: &[u8], required: &Required, client: Option<IpAddr>) -> Answer {
-        let answer = self.answer(text, required, client).await;
+        self.verify_from(text, required, Origin { client, peer: client }).await
+    }
+
+    /// [`Verifier::verify`] for a caller that asks on behalf of its own client.
+    pub async fn verify_from(&self, text: &[u8], required: &Required, origin: Origin) -> Answer {
+        let answer = self.answer(text, required, origin).await;
         let source = match &answer {
             Answer::Verdict(verdict) => Some(verdict.source()),
             Answer::Stale(_) => None,
@@ -152,17 +167,17 @@ impl Verifier {
         answer
     }
 
-    async fn answer(&self, text: &[u8], required: &Required, client: Option<IpAddr>) -> Answer {
+    async fn answer(&self, text: &[u8], required: &Required, origin: Origin) -> Answer {
         let shared = &*self.owner.shared;
         let Some(_pass) = shared.gate.enter() else { return Answer::Stale(self.why_shut()) };
         let clock = || shared.clock.now();
-        match shared.replica.verify(text, required, clock) {
+        match shared.replica.verify(text, required, origin.client, clock) {
             Outcome::NeedsWatermark(_) => {}
             outcome => return shared.answer(outcome),
         }
         // From here on somebody waits. The second look is made with the proof that it came after the answer.
         let began = shared.clock.now().boot;
-        let caught_up = match shared.waiters.join(began, client) {
+        let caught_up = match shared.waiters.join(began, origin.client.or(origin.peer)) {
             Ok(place) => {
                 shared.nudge.notify_one();
                 place.caught_up().await
@@ -171,7 +186,9 @@ impl Verifier {
         };
         shared.observe.first_use_wait(shared.clock.now().boot.since(began), caught_up.is_ok());
         match caught_up {
-            Ok(caught_up) => shared.answer(shared.replica.verify_caught_up(text, required, caught_up, clock)),
+            Ok(caught_up) => {
+                shared.answer(shared.replica.verify_caught_up(text, required, origin.client, caught_up, clock))
+            }
             Err(why) => Answer::Stale(why),
         }
     }

@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-/// The protocol this code speaks. 2 knows what is disabled; 3 seals heads.
-pub const PROTOCOL: u32 = 3;
+/// The protocol this code speaks. 2 knows what is disabled; 3 seals heads; 4 knows from where a token may be presented.
+pub const PROTOCOL: u32 = 4;
 /// From this one on the authority judges the head that a verifier shows, and says when it is of another history.
 pub const PROTOCOL_OF_HEADS: u32 = 3;
 /// The oldest protocol of an authority that a verifier of this code still understands.
 pub const PROTOCOL_OLDEST: u32 = 1;
 /// The oldest protocol of a verifier that an authority of this code still feeds. A verifier of protocol 1 would read a
-/// snapshot without seeing what is disabled in it, so it is refused at its hello and goes stale (`feed-protocol.md` 8).
+/// snapshot without seeing what is disabled in it, so it is refused at its hello and goes stale (`feed-protocol.md` 8). One
+/// of protocol 3 that does not see what is bound to addresses finds that its table does not add up, and goes stale too.
 pub const PROTOCOL_FED_OLDEST: u32 = 3;
 
 /// L: how long a lease lasts, from the verifier's sending of its renewal.

@@ -1,8 +1,8 @@
 //! Records: what the authority's log holds and what a replica is made of.
 
 use jeton_types::{
-    CredentialId, Digest, Freshness, Hash32, NamespaceName, Prefix, Revision, ScopeSet, StartId, Subject, TokenId,
-    UnixTime,
+    AddressList, CredentialId, Digest, Freshness, Hash32, NamespaceName, Prefix, Revision, ScopeSet, StartId, Subject,
+    TokenId, UnixTime,
 };
 
 /// One committed revision in one namespace (`feed-protocol.md` 2).
@@ -89,6 +89,8 @@ pub struct TokenEntry {
     pub scopes: ScopeSet,
     /// From when it is expired, in authority time.
     pub expires_at: Option<UnixTime>,
+    /// From where it may be presented.
+    pub addresses: AddressList,
     /// Whether its credential is switched off. Unlike an end this may be taken back.
     pub disabled: bool,
     /// Set once it has ended; such an entry is a tombstone.

@@ -37,7 +37,7 @@ impl SetHash {
     #[must_use]
     pub fn of_entry(entry: &TokenEntry) -> Self {
         // Taken apart, so that a field that is added later cannot be left out.
-        let TokenEntry { digest, token, credential, subject, scopes, expires_at, disabled, ended } = entry;
+        let TokenEntry { digest, token, credential, subject, scopes, expires_at, addresses, disabled, ended } = entry;
         let mut row = Row::new(b"jeton.set.token.1");
         row.0.update(digest.as_bytes());
         row.0.update(token.as_bytes());
@@ -54,6 +54,11 @@ impl SetHash {
             row.text(subject.as_ref().map_or("", |subject| subject.as_str()));
             row.number(scopes.iter().count() as u64);
             scopes.iter().for_each(|scope| row.text(scope.as_str()));
+            // Where there are none the row is as it was before there could be: the sums of older stores and verifiers hold.
+            if !addresses.is_anywhere() {
+                row.number(addresses.iter().count() as u64);
+                addresses.iter().for_each(|range| row.text(&range.to_string()));
+            }
         }
         row.sum()
     }
@@ -128,7 +133,7 @@ impl Row {
 
 #[cfg(test)]
 mod tests {
-    use jeton_types::{CredentialId, Digest, Freshness, ScopeSet, Span, TokenId};
+    use jeton_types::{AddressList, CredentialId, Digest, Freshness, ScopeSet, Span, TokenId};
 
     use super::*;
 
@@ -140,6 +145,7 @@ mod tests {
             subject: Some("billing".parse().unwrap()),
             scopes: ScopeSet::parse(["orders:read", "orders:write"]).unwrap(),
             expires_at: Some(UnixTime::from_micros(7)),
+            addresses: AddressList::default(),
             disabled: false,
             ended: None,
         }
@@ -157,6 +163,7 @@ mod tests {
             TokenEntry { expires_at: None, ..entry.clone() },
             TokenEntry { expires_at: Some(UnixTime::from_micros(8)), ..entry.clone() },
             TokenEntry { disabled: true, ..entry.clone() },
+            TokenEntry { addresses: AddressList::parse(["10.0.0.0/8"]).unwrap(), ..entry.clone() },
             TokenEntry { ended: Some(EndReason::Revoked), ..entry },
         ]
     }
@@ -174,8 +181,8 @@ mod tests {
         let ended = |entry: TokenEntry| TokenEntry { ended: Some(EndReason::Revoked), ..entry };
         let hash = SetHash::of_entry(&ended(entry()));
         for other in altered().into_iter().filter(|other| other.ended.is_none()) {
-            let told = (other.subject.is_some(), &other.scopes, other.disabled);
-            let same = told != (true, &entry().scopes, false);
+            let told = (other.subject.is_some(), &other.scopes, other.disabled, other.addresses.is_anywhere());
+            let same = told != (true, &entry().scopes, false, true);
             assert_eq!(SetHash::of_entry(&ended(other)) == hash, same);
         }
     }

@@ -3,12 +3,17 @@
 mod ending;
 mod shy;
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+};
 
 use clap::{Args, Parser, Subcommand};
+use http::HeaderName;
+use jeton_edge::sidecar::client_address_header;
 use jeton_types::{
-    CredentialName, CredentialRef, Freshness, Hash32, Label, NamespaceName, Prefix, RevocationId, Scope, Span, Subject,
-    TokenId, VerifierName,
+    AddressRange, CredentialName, CredentialRef, Freshness, Hash32, Label, NamespaceName, Prefix, Revision,
+    RevocationId, Scope, Span, Subject, TokenId, VerifierName,
 };
 
 use shy::Shy;
@@ -154,6 +159,10 @@ pub struct SidecarArgs {
     /// A folder of its own on a local disk. A process that starts with it ends the session of the one before it at once.
     #[arg(long, env = "JETON_STATE_DIR", value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
+    /// The one header in which the proxy beside it writes the client's address, such as X-Real-IP. [default: whoever is
+    /// connected is the client]
+    #[arg(long, env = "JETON_CLIENT_ADDRESS_HEADER", value_name = "NAME", value_parser = client_address_header)]
+    pub client_address_header: Option<HeaderName>,
     /// Serve plain text on an address beyond loopback.
     #[arg(long)]
     pub plaintext: bool,
@@ -224,6 +233,9 @@ pub struct IssueArgs {
     /// How long its tokens live.
     #[arg(long, value_name = "D")]
     pub ttl: Option<Span>,
+    /// From where its tokens may be presented, such as 10.0.0.0/8; may be given several times. Without it: anywhere.
+    #[arg(long = "address", value_name = "CIDR")]
+    pub addresses: Vec<AddressRange>,
     /// Write the secret to this file (mode 0600) and print nothing of it.
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
@@ -295,6 +307,15 @@ pub struct VerifyArgs {
     /// What it must be allowed to do; may be given several times.
     #[arg(long = "scope", value_name = "X")]
     pub scopes: Vec<Scope>,
+    /// From where it was presented.
+    #[arg(long, value_name = "ADDRESS")]
+    pub client_address: Option<IpAddr>,
+    /// The answer must rest on all there is at or below this revision; else it is stale.
+    #[arg(long, value_name = "R")]
+    pub at_least_revision: Option<Revision>,
+    /// The answer must rest on all that was committed until this long ago; else it is stale.
+    #[arg(long, value_name = "D")]
+    pub max_age: Option<Span>,
     /// Ask this sidecar in place of the authority.
     #[arg(long, value_name = "URL")]
     pub at: Option<String>,

@@ -32,6 +32,7 @@ pub async fn run(args: SidecarArgs, json: bool) -> Outcome {
         name: name.clone(),
         drain: args.drain.duration(),
         state_dir: args.state_dir.clone(),
+        client_address_header: args.client_address_header,
     };
     let stop = shutdown_signal().map_err(Failure::internal)?;
     let running = Sidecar::start(config, Arc::new(SystemClock), Arc::new(OsEntropy))

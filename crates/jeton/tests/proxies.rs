@@ -168,7 +168,8 @@ impl World {
         let authority = jeton.serve("data");
         let create = ["namespace", "create", "acme", "--prefix", "acme_live", "--freshness", "strict"];
         let _ = jeton.as_root(&authority, &create).expect(0);
-        let sidecar = jeton.sidecar(&authority, "edge-1", "acme", &Web::default()).await;
+        let told = ["--client-address-header", "X-Real-IP"];
+        let sidecar = jeton.sidecar_ready_with(&authority, "edge-1", "acme", &Web::default(), &told).await;
         Self { authority, sidecar, service: Service::start().await, jeton }
     }
 
@@ -197,6 +198,51 @@ struct Expect {
     /// To `Connection: X-Jeton-Subject`.
     connection: u16,
     sidecar_away: u16,
+}
+
+/// A token that may be presented from some addresses alone, behind an nginx whose own clients say where they are: on a Unix
+/// socket there is no address. What they say in any other way changes nothing.
+async fn bound_to_addresses(proxy: &Proxy, world: &World) {
+    let bound = ["--scope", "orders:read", "--address", "192.0.2.0/24", "--address", "2001:db8::/32"];
+    let (bearer, _) = world.issue("bound", &bound);
+    let ask = async |from: &str, lines: &str| {
+        let from = if from.is_empty() { String::new() } else { format!("X-Test-Client: {from}\r\n") };
+        proxy.ask(&format!("{bearer}{from}{lines}")).await.status
+    };
+    for inside in ["192.0.2.7", "2001:db8::7", "::ffff:192.0.2.7"] {
+        assert_eq!(ask(inside, "").await, 200, "{inside}: {}", proxy.log());
+    }
+    for outside in ["198.51.100.7", "2001:db9::7", ""] {
+        for forged in [
+            "",
+            "X-Real-IP: 192.0.2.7\r\n",
+            "x-real-ip: 192.0.2.7\r\nX-Real-IP: 192.0.2.7\r\n",
+            "X_Real_IP: 192.0.2.7\r\n",
+            "X-Forwarded-For: 192.0.2.7\r\nForwarded: for=192.0.2.7\r\n",
+            "Connection: X-Real-IP\r\nX-Real-IP: 192.0.2.7\r\n",
+        ] {
+            assert_eq!(ask(outside, forged).await, 403, "{outside}: {forged}");
+        }
+    }
+    let narrower = ["credential", "update", "acme/bound", "--address", "192.0.2.0/28", "--wait"];
+    let narrowed = world.jeton.as_root(&world.authority, &narrower).expect(0);
+    assert!(narrowed.out.contains("complete"), "{narrowed:?}");
+    assert_eq!(
+        (ask("192.0.2.7", "").await, ask("192.0.2.17", "").await, ask("2001:db8::7", "").await),
+        (200, 403, 403)
+    );
+    let anywhere = ["credential", "update", "acme/bound", "--no-addresses", "--json"];
+    let widened = world.jeton.as_root(&world.authority, &anywhere).expect(0).json();
+    assert_eq!(widened["revocation"], Value::Null, "what only gives has no receipt");
+    let revision = widened["revision"].to_string();
+    let secret = world.jeton.path("bound.secret");
+    fs::write(&secret, bearer.trim().trim_start_matches("Authorization: Bearer ")).unwrap();
+    // The sidecar has it then.
+    let url = format!("http://{}", world.sidecar.http);
+    let verify =
+        ["verify", secret.to_str().unwrap(), "--at", &url, "--at-least-revision", &revision, "--max-age", "0s"];
+    let _ = world.jeton.run(&verify).expect(0);
+    assert_eq!((ask("198.51.100.7", "").await, ask("", "").await), (200, 200));
 }
 
 async fn a_tokens_life_behind(proxy: Proxy, world: World, expect: Expect) {
@@ -293,7 +339,11 @@ async fn nginx() {
     let block = filled(
         &block(include_str!("../../../docs/howto/nginx.md"), "nginx"),
         &[
-            ("listen 8080;", &format!("listen unix:{};", socket.display())),
+            (
+                "listen 8080;",
+                // So that a client on the socket has an address, as it has on a port.
+                &format!("listen unix:{};\nset_real_ip_from unix:;\nreal_ip_header X-Test-Client;", socket.display()),
+            ),
             ("127.0.0.1:7410", &world.sidecar.http.to_string()),
             ("127.0.0.1:9000", &world.service.address.to_string()),
         ],
@@ -310,6 +360,7 @@ async fn nginx() {
     let proxy = Proxy::start("nginx", &arguments, &folder, socket);
     // nginx itself refuses two `Authorization` headers, and passes no `Connection` header on.
     let expect = Expect { two_authorizations: 400, connection: 200, sidecar_away: 503 };
+    bound_to_addresses(&proxy, &world).await;
     a_tokens_life_behind(proxy, world, expect).await;
 }
 
@@ -332,5 +383,10 @@ async fn caddy() {
     let arguments = ["run", "--config", "Caddyfile", "--adapter", "caddyfile"];
     let proxy = Proxy::start("caddy", &arguments, &folder, socket);
     let expect = Expect { two_authorizations: 401, connection: 400, sidecar_away: 502 };
+    // On a Unix socket Caddy knows no address of its clients: whatever they say, they are in no range.
+    let (bound, _) = world.issue("bound", &["--scope", "orders:read", "--address", "0.0.0.0/0", "--address", "::/0"]);
+    for forged in ["", "X-Real-IP: 192.0.2.7\r\n", "X-Forwarded-For: 192.0.2.7\r\n", "Connection: X-Real-IP\r\n"] {
+        assert_eq!(proxy.ask(&format!("{bound}{forged}")).await.status, 403, "{forged}");
+    }
     a_tokens_life_behind(proxy, world, expect).await;
 }

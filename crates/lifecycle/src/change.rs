@@ -5,7 +5,7 @@
 
 use std::{fmt, str::FromStr};
 
-use jeton_types::{Invalid, Labels, ScopeSet, Span, Subject, TokenId, UnixTime};
+use jeton_types::{AddressList, Invalid, Labels, ScopeSet, Span, Subject, TokenId, UnixTime};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -25,6 +25,8 @@ pub struct CredentialFacts {
     pub labels: Labels,
     /// The time to live of its tokens, where it has one of its own.
     pub ttl: Option<Span>,
+    /// From where its tokens may be presented.
+    pub addresses: AddressList,
     /// Whether it is switched off.
     pub disabled: bool,
     /// Whether it was deleted.
@@ -92,6 +94,8 @@ pub struct CredentialChange {
     pub labels: Option<Labels>,
     /// The time to live of tokens to come; the namespace's, by an inner `None`.
     pub ttl: Option<Option<Span>>,
+    /// From where its tokens may be presented, all of it.
+    pub addresses: Option<AddressList>,
     /// Whether it is to be switched off.
     pub disabled: Option<bool>,
     /// When the tokens there are now expire at the latest.
@@ -142,6 +146,7 @@ pub fn decide(
         scopes: change.scopes.clone().unwrap_or_else(|| facts.scopes.clone()),
         labels: change.labels.clone().unwrap_or_else(|| facts.labels.clone()),
         ttl: change.ttl.unwrap_or(facts.ttl),
+        addresses: change.addresses.clone().unwrap_or_else(|| facts.addresses.clone()),
         disabled: change.disabled.unwrap_or(facts.disabled),
         deleted: false,
     };
@@ -149,12 +154,14 @@ pub fn decide(
         Some(at) => nearer(tokens, at, now)?,
         None => Vec::new(),
     };
-    let narrows = !after.scopes.covers(&facts.scopes);
-    let widens = !facts.scopes.covers(&after.scopes);
+    let narrows = !after.scopes.covers(&facts.scopes) || !after.addresses.covers(&facts.addresses);
+    let widens = !facts.scopes.covers(&after.scopes) || !facts.addresses.covers(&after.addresses);
+    // The same addresses in other ranges take nothing away; what verifiers hold is to be the same as here all the same.
+    let recut = !narrows && !widens && after.addresses != facts.addresses;
     let enables = facts.disabled && !after.disabled;
     let disables = !facts.disabled && after.disabled;
     let renames = after.subject != facts.subject;
-    let gives = widens || enables || renames || after.labels != facts.labels || after.ttl != facts.ttl;
+    let gives = widens || recut || enables || renames || after.labels != facts.labels || after.ttl != facts.ttl;
     let ends = if disables {
         Some(Effect::Disable)
     } else if narrows {
@@ -162,7 +169,13 @@ pub fn decide(
     } else {
         (!deadlines.is_empty()).then_some(Effect::Expire)
     };
-    Ok(ChangePlan { gives, ends, renews: narrows || widens || enables || disables || renames, deadlines, after })
+    Ok(ChangePlan {
+        gives,
+        ends,
+        renews: narrows || widens || recut || enables || disables || renames,
+        deadlines,
+        after,
+    })
 }
 
 /// The tokens for which `at` is nearer than what they have.
@@ -194,6 +207,7 @@ mod tests {
             scopes: ScopeSet::parse(scopes.iter().copied()).unwrap(),
             labels: Labels::default(),
             ttl: None,
+            addresses: AddressList::default(),
             disabled: false,
             deleted: false,
         }
@@ -243,6 +257,16 @@ mod tests {
         let ttl = |secs| CredentialChange { ttl: Some(Some(Span::from_secs(secs))), ..nothing.clone() };
         check(&before, ttl(60), Ok((true, None, false)));
         check(&before, ttl(9), Err(Refusal::Ttl(Span::from_secs(9))));
+        let of = |texts: &[&str]| AddressList::parse(texts.iter().copied()).unwrap();
+        let from = |texts: &[&str]| CredentialChange { addresses: Some(of(texts)), ..nothing.clone() };
+        check(&before, from(&[]), Ok((false, None, false)));
+        check(&before, from(&["0.0.0.0/0", "::/0"]), Ok((false, Some(Effect::Narrow), true)));
+        let bound = CredentialFacts { addresses: of(&["10.0.0.0/8"]), ..before.clone() };
+        check(&bound, from(&[]), Ok((true, None, true)));
+        check(&bound, from(&["10.0.0.0/16"]), Ok((false, Some(Effect::Narrow), true)));
+        check(&bound, from(&["0.0.0.0/0"]), Ok((true, None, true)));
+        check(&bound, from(&["10.0.0.0/9", "::1"]), Ok((true, Some(Effect::Narrow), true)));
+        check(&bound, from(&["10.0.0.0/9", "10.128.0.0/9"]), Ok((true, None, true)));
         let deleted = CredentialFacts { deleted: true, ..before };
         check(&deleted, nothing, Err(Refusal::Deleted));
     }

@@ -1,7 +1,7 @@
 //! What is decided when a token is issued.
 
 use jeton_types::{
-    Span, UnixTime,
+    AddressList, Span, UnixTime,
     limits::{TTL_MAX, TTL_MIN},
 };
 
@@ -24,6 +24,15 @@ pub fn expiry(ttl: Option<Span>, default_ttl: Option<Span>, now: UnixTime) -> Re
 /// [`Refusal::Ttl`] if it is not.
 pub fn ttl_check(ttl: Span) -> Result<(), Refusal> {
     if (TTL_MIN..=TTL_MAX).contains(&ttl.duration()) { Ok(()) } else { Err(Refusal::Ttl(ttl)) }
+}
+
+/// Whether a credential may be given this list. In the built-in namespace none may: its tokens are presented to the
+/// authority alone, which sees the nearest proxy and not who stands behind it.
+///
+/// # Errors
+/// [`Refusal::AddressesBuiltIn`].
+pub const fn addresses_check(built_in: bool, addresses: &AddressList) -> Result<(), Refusal> {
+    if built_in && !addresses.is_anywhere() { Err(Refusal::AddressesBuiltIn) } else { Ok(()) }
 }
 
 #[cfg(test)]

@@ -32,6 +32,11 @@ pub enum Refusal {
     /// Whoever holds a token of the built-in namespace is verified where the truth is.
     #[error("namespace `jeton` is strict and stays so: no verifier but the authority ever answers for it")]
     BuiltInStrict,
+    /// The tokens of the built-in namespace are not bound to addresses.
+    #[error(
+        "credentials of namespace `jeton` take no addresses: what limits them is their roles and where the authority listens"
+    )]
+    AddressesBuiltIn,
     /// The credential has had as many versions as can be counted.
     #[error("this credential has used up its versions: issue another")]
     VersionsUsedUp,

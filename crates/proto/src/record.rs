@@ -4,7 +4,7 @@ use jeton_feed::{
     numbers::PROTOCOL,
     record::{Change, EndReason, Head, Policy, Record, TokenEntry},
 };
-use jeton_types::{CredentialId, Digest, Freshness, ScopeSet, Span, StartId, TokenId, UnixTime};
+use jeton_types::{AddressList, CredentialId, Digest, Freshness, ScopeSet, Span, StartId, TokenId, UnixTime};
 
 use crate::{
     convert::{BadMessage, MISSING, SIXTEEN, THIRTY_TWO, hash, parse, revision},
@@ -23,6 +23,8 @@ mod kind {
 const KNOWN_SINCE: u32 = 1;
 /// That something is disabled is known since this one: whoever speaks an older one must not apply it.
 const DISABLED_SINCE: u32 = 2;
+/// That a token may be presented from some addresses alone is known since this one.
+const ADDRESSES_SINCE: u32 = 4;
 
 impl From<Record> for wire::Record {
     fn from(record: Record) -> Self {
@@ -62,6 +64,7 @@ impl TryFrom<wire::Record> for Record {
 impl From<Change> for wire::Change {
     fn from(change: Change) -> Self {
         let needs_protocol = match &change {
+            Change::Token(TokenEntry { addresses, .. }) if !addresses.is_anywhere() => ADDRESSES_SINCE,
             Change::Policy(Policy { disabled: true, .. }) | Change::Token(TokenEntry { disabled: true, .. }) => {
                 DISABLED_SINCE
             }
@@ -174,6 +177,7 @@ impl From<TokenEntry> for wire::TokenEntry {
             expires_at_us: entry.expires_at.map(UnixTime::as_micros),
             ended: entry.ended.map(|reason| reason_to_wire(reason).into()),
             disabled: entry.disabled,
+            addresses: entry.addresses.iter().map(ToString::to_string).collect(),
         }
     }
 }
@@ -195,6 +199,8 @@ impl TryFrom<wire::TokenEntry> for TokenEntry {
             scopes: ScopeSet::parse(entry.scopes.iter().map(String::as_str))
                 .map_err(|jeton_types::Invalid(why)| BadMessage::new("entry scopes", why))?,
             expires_at: entry.expires_at_us.map(UnixTime::from_micros),
+            addresses: AddressList::parse(entry.addresses.iter().map(String::as_str))
+                .map_err(|jeton_types::Invalid(why)| BadMessage::new("entry addresses", why))?,
             disabled: entry.disabled,
             ended,
         })

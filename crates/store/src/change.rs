@@ -27,6 +27,7 @@ pub(crate) fn facts(row: &CredentialRow) -> CredentialFacts {
         scopes: row.scopes.clone(),
         labels: row.labels.clone(),
         ttl: row.ttl,
+        addresses: row.addresses.clone(),
         disabled: row.disabled.is_some(),
         deleted: row.deleted.is_some(),
     }
@@ -45,6 +46,7 @@ pub(crate) fn changes(
             let mut entry = token.entry(row);
             entry.subject.clone_from(&plan.after.subject);
             entry.scopes.clone_from(&plan.after.scopes);
+            entry.addresses.clone_from(&plan.after.addresses);
             entry.disabled = plan.after.disabled;
             Change::Token(entry)
         }));

@@ -12,8 +12,8 @@ pub use jeton_lifecycle::{
 };
 use jeton_lifecycle::{namespace::NamespaceChange, token::TokenFacts};
 use jeton_types::{
-    CredentialId, CredentialName, Digest, Freshness, Hash32, NamespaceName, Place, Prefix, Revision, RevocationId,
-    ScopeSet, Secret, SessionId, Span, StartId, Subject, TokenId, UnixTime, VerifierName,
+    AddressList, CredentialId, CredentialName, Digest, Freshness, Hash32, NamespaceName, Place, Prefix, Revision,
+    RevocationId, ScopeSet, Secret, SessionId, Span, StartId, Subject, TokenId, UnixTime, VerifierName,
 };
 pub use jeton_types::{CredentialRef, Labels};
 
@@ -127,6 +127,8 @@ pub struct CredentialRow {
     pub labels: Labels,
     /// The time to live of its tokens, where it has one of its own.
     pub ttl: Option<Span>,
+    /// From where its tokens may be presented.
+    pub addresses: AddressList,
     /// When it was issued.
     pub created_at: UnixTime,
     /// The revision that last changed it.
@@ -183,6 +185,8 @@ pub struct IssueNew {
     pub labels: Labels,
     /// The time to live of its tokens; the namespace's unless given.
     pub ttl: Option<Span>,
+    /// From where its tokens may be presented; anywhere, in the built-in namespace.
+    pub addresses: AddressList,
 }
 
 /// One token: one secret of one version of a credential.
@@ -227,6 +231,7 @@ impl TokenRow {
             subject: credential.subject.clone(),
             scopes: credential.scopes.clone(),
             expires_at: self.expires_at,
+            addresses: credential.addresses.clone(),
             disabled: credential.disabled.is_some(),
             ended: self.ended.map(|ended| ended.reason),
         }

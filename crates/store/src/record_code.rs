@@ -5,8 +5,8 @@
 
 use jeton_feed::record::{Change, EndReason, Policy, TokenEntry};
 use jeton_types::{
-    CredentialId, Digest, Freshness, Hash32, NamespaceName, Prefix, Revision, ScopeSet, StartId, Subject, TokenId,
-    UnixTime,
+    AddressList, CredentialId, Digest, Freshness, Hash32, NamespaceName, Prefix, Revision, ScopeSet, StartId, Subject,
+    TokenId, UnixTime,
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
@@ -31,6 +31,8 @@ enum Stored {
         scopes: ScopeSet,
         #[serde(skip_serializing_if = "Option::is_none")]
         expires_at: Option<UnixTime>,
+        #[serde(default, skip_serializing_if = "AddressList::is_anywhere")]
+        addresses: AddressList,
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         disabled: bool,
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -109,6 +111,7 @@ impl Stored {
                 subject: entry.subject.clone(),
                 scopes: entry.scopes.clone(),
                 expires_at: entry.expires_at,
+                addresses: entry.addresses.clone(),
                 disabled: entry.disabled,
                 ended: entry.ended.map(StoredReason::of),
             },
@@ -128,7 +131,7 @@ impl Stored {
     fn into_change(self) -> Change {
         match self {
             Self::Policy { prefix, freshness, disabled } => Change::Policy(Policy { prefix, freshness, disabled }),
-            Self::Token { digest, token, credential, subject, scopes, expires_at, disabled, ended } => {
+            Self::Token { digest, token, credential, subject, scopes, expires_at, addresses, disabled, ended } => {
                 Change::Token(TokenEntry {
                     digest: digest.0,
                     token,
@@ -136,6 +139,7 @@ impl Stored {
                     subject,
                     scopes,
                     expires_at,
+                    addresses,
                     disabled,
                     ended: ended.map(StoredReason::into_reason),
                 })

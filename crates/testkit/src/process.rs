@@ -224,6 +224,21 @@ impl Jeton {
         self.sidecar_through(authority, authority.feed, name, namespaces, web).await
     }
 
+    /// The same with more arguments.
+    pub async fn sidecar_ready_with(
+        &self,
+        authority: &Authority,
+        name: &str,
+        namespaces: &str,
+        web: &Web,
+        more: &[&str],
+    ) -> Sidecar {
+        self.sidecar_token(authority, name, namespaces);
+        let sidecar = self.sidecar_with(authority.feed, name, namespaces, more);
+        sidecar.until_ready(web).await;
+        sidecar
+    }
+
     /// The same with the feed at `feed`: a [`crate::Wire`] to the authority, for instance.
     pub async fn sidecar_through(
         &self,
@@ -233,6 +248,14 @@ impl Jeton {
         namespaces: &str,
         web: &Web,
     ) -> Sidecar {
+        self.sidecar_token(authority, name, namespaces);
+        let sidecar = self.sidecar_unready(feed, name, namespaces);
+        sidecar.until_ready(web).await;
+        sidecar
+    }
+
+    /// Issues a verifier's token, unless there is one.
+    fn sidecar_token(&self, authority: &Authority, name: &str, namespaces: &str) {
         let token = format!("{name}.token");
         if !self.path(&token).exists() {
             let scopes: Vec<String> = namespaces.split(',').map(|ns| format!("verifier@{ns}")).collect();
@@ -243,9 +266,6 @@ impl Jeton {
             }
             let _ = self.as_root(authority, &arguments).expect(0);
         }
-        let sidecar = self.sidecar_unready(feed, name, namespaces);
-        sidecar.until_ready(web).await;
-        sidecar
     }
 
     /// Starts a sidecar with the token file that is there.

@@ -4,6 +4,7 @@
 //! in. Each type is parsed once, at the edge; afterwards the type is the proof. Start with [`token`] for the text form
 //! of a token and with [`Revision`] for the order of everything that happens.
 
+mod address;
 mod base62;
 mod credential_ref;
 pub mod digest;
@@ -26,6 +27,7 @@ pub mod time;
 pub mod token;
 mod verdict;
 
+pub use address::{AddressList, AddressRange};
 pub use credential_ref::CredentialRef;
 pub use digest::Digest;
 pub use freshness::Freshness;

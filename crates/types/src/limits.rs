@@ -6,6 +6,8 @@ use std::time::Duration;
 pub const SCOPES_MAX: usize = 64;
 /// Bytes of one scope.
 pub const SCOPE_BYTES_MAX: usize = 128;
+/// Ranges of addresses that one credential may be presented from.
+pub const ADDRESS_RANGES_MAX: usize = 32;
 /// Bytes of a subject.
 pub const SUBJECT_BYTES_MAX: usize = 256;
 /// Labels one credential may hold.

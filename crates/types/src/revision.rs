@@ -1,13 +1,13 @@
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::time::UnixTime;
+use crate::{Invalid, time::UnixTime};
 
 /// The order of everything that happens: strictly increasing, near microseconds since the Unix epoch, below 2^53 so
 /// that any JSON reader holds it exactly (`feed-protocol.md` 1). It orders; its nearness to a clock is only a hint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "u64", into = "u64")]
 pub struct Revision(u64);
 
 impl Revision {
@@ -41,3 +41,27 @@ impl fmt::Display for Revision {
         self.0.fmt(f)
     }
 }
+
+impl From<Revision> for u64 {
+    fn from(revision: Revision) -> Self {
+        revision.0
+    }
+}
+
+impl TryFrom<u64> for Revision {
+    type Error = Invalid;
+
+    fn try_from(value: u64) -> Result<Self, Invalid> {
+        Self::new(value).ok_or(FORM)
+    }
+}
+
+impl FromStr for Revision {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        text.parse::<u64>().map_err(|_| FORM)?.try_into()
+    }
+}
+
+const FORM: Invalid = Invalid("a revision is a whole number below 2^53");

@@ -11,9 +11,10 @@ use utoipa::{
 };
 
 use crate::{
-    CredentialId, CredentialName, CredentialRef, Freshness, Hash32, Label, Labels, NamespaceName, Prefix, Revision,
-    RevocationId, RotationId, Scope, ScopeSet, SessionId, Span, StartId, Subject, TokenId, VerifierName,
-    limits::{LABEL_VALUE_BYTES_MAX, LABELS_MAX, SCOPES_MAX},
+    AddressList, AddressRange, CredentialId, CredentialName, CredentialRef, Freshness, Hash32, Label, Labels,
+    NamespaceName, Prefix, Revision, RevocationId, RotationId, Scope, ScopeSet, SessionId, Span, StartId, Subject,
+    TokenId, VerifierName,
+    limits::{ADDRESS_RANGES_MAX, LABEL_VALUE_BYTES_MAX, LABELS_MAX, SCOPES_MAX},
 };
 
 /// Any text without control characters.
@@ -53,6 +54,7 @@ texts! {
     Label: r"^[A-Za-z0-9._/-]{1,63}=[^\x00-\x1f\x7f-\x9f]{0,256}$", (2, 320), "team=core", Label::FORM.0;
     Scope: r"^[!#-\[\]-~]{1,128}$", (1, 128), "orders:read",
         "one scope (RFC 6749, 3.3); in namespace `jeton` a role, such as `verifier@acme`";
+    AddressRange: r"^[0-9a-fA-F:.]{2,45}(/[0-9]{1,3})?$", (2, 49), "10.0.0.0/8", AddressRange::FORM.0;
     Prefix: "^[a-z][a-z0-9]*(_[a-z0-9]+)*$", (2, 24), "acme_live", "what the tokens of a namespace begin with";
     Span: "^([0-9]{1,9}d)?([0-9]{1,9}h)?([0-9]{1,9}m)?([0-9]{1,9}s)?([0-9]{1,9}ms)?$", (2, 64), "90d",
         "a length of time: days, hours, minutes, seconds and milliseconds, in this order";
@@ -82,6 +84,22 @@ impl PartialSchema for ScopeSet {
 impl ToSchema for ScopeSet {
     fn name() -> Cow<'static, str> {
         Cow::Borrowed("ScopeSet")
+    }
+}
+
+impl PartialSchema for AddressList {
+    fn schema() -> RefOr<Schema> {
+        let ranges = ArrayBuilder::new().items(AddressRange::schema()).max_items(Some(ADDRESS_RANGES_MAX));
+        ranges
+            .description(Some("ranges of client addresses; none is anywhere"))
+            .examples([["10.0.0.0/8", "2001:db8::/32"]])
+            .into()
+    }
+}
+
+impl ToSchema for AddressList {
+    fn name() -> Cow<'static, str> {
+        Cow::Borrowed("AddressList")
     }
 }
 

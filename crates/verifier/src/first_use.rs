@@ -44,6 +44,9 @@ pub struct Answered {
     pub caught_up: CaughtUp,
     /// In the order in which they came.
     pub tickets: Vec<Ticket>,
+    /// When the request was sent: whatever was committed before is in the answer. Nothing for the answer to a request that
+    /// was given up.
+    pub sent: Option<BootTime>,
 }
 
 /// The waiters of one verifier.
@@ -122,10 +125,10 @@ impl FirstUse {
         let waiters = match &mut self.flight {
             Some(flight) if flight.request == request => std::mem::take(&mut flight.waiters),
             // The answer to a request that was given up.
-            _ => return Answered { caught_up: CaughtUp(()), tickets: Vec::new() },
+            _ => return Answered { caught_up: CaughtUp(()), tickets: Vec::new(), sent: None },
         };
         self.flight = None;
-        Answered { caught_up: CaughtUp(()), tickets: self.let_go(waiters) }
+        Answered { caught_up: CaughtUp(()), tickets: self.let_go(waiters), sent: self.sent_last }
     }
 
     /// No request will be answered ([`jeton_feed::verifier::Effect::AsksFailed`]): all who wait are stale.

@@ -6,13 +6,14 @@
 //! table: else a process that slept over its lease, with the table already read, might answer under the next one. The
 //! release checks the lease *that the look read*; how long the process slept in between is bounded by it.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use jeton_feed::{
     lease::{Lease, Standing, Void},
+    numbers::LAG_MAX,
     record::TokenEntry,
 };
-use jeton_types::{Freshness, NamespaceName, Now, Revision, UnixTime};
+use jeton_types::{BootTime, Freshness, NamespaceName, Now, Revision, UnixTime};
 
 use crate::{
     decide::{Required, decide, expired},
@@ -30,6 +31,8 @@ pub struct Looked {
     pub(crate) at: Now,
     pub(crate) watermark: Revision,
     pub(crate) seen: LeaseSeen,
+    /// When the last watermark request was sent that has been answered and applied.
+    pub(crate) confirmed: BootTime,
     /// The policy that belongs to the table read.
     pub(crate) freshness: Freshness,
     /// Whether the namespace is, by the same policy.
@@ -57,6 +60,19 @@ pub struct Computed {
     looked: Looked,
     /// Of an entry that is there.
     code: Code,
+    /// Whether the view is as new as was demanded.
+    fresh: Fresh,
+}
+
+/// How a view stands to what was demanded of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fresh {
+    /// New enough.
+    Enough,
+    /// The revision that was demanded is above its watermark.
+    Behind(Revision),
+    /// It may be older than was demanded.
+    Aged,
 }
 
 impl Looked {
@@ -65,19 +81,40 @@ impl Looked {
         Self { caught_up: true, ..self }
     }
 
-    /// Applies the rule.
-    pub fn compute(self, required: &Required) -> Computed {
+    /// How old the view is at most, on this machine's clock: whatever was committed longer ago than this is in it.
+    ///
+    /// What counts is when this verifier *sent* a question or a renewal, never when something arrived: a heartbeat may have
+    /// been on its way for long. A lease is granted to a session that is at most [`LAG_MAX`] behind; a quarter is added, since the
+    /// authority counts that on its own clock.
+    fn age(&self) -> Duration {
+        let leased = self.seen.lease.map_or(BootTime::ZERO, |lease| lease.sent.boot);
+        let leased = leased.minus(LAG_MAX.saturating_add(Duration::from_nanos(LAG_MAX.as_nanos() as u64 / 4)));
+        self.at.boot.since(leased.max(self.confirmed))
+    }
+
+    fn fresh(&self, required: &Required) -> Fresh {
+        match (required.at_least, required.max_age) {
+            (Some(revision), _) if revision > self.watermark => Fresh::Behind(revision),
+            // Whoever caught up did so by a question that was sent after he came.
+            (_, Some(max_age)) if !self.caught_up && self.age() > max_age => Fresh::Aged,
+            _ => Fresh::Enough,
+        }
+    }
+
+    /// Applies the rule. `client` is from where the token was presented, as far as known.
+    pub fn compute(self, required: &Required, client: Option<IpAddr>) -> Computed {
         let code = match &self.found {
             // Without a lease authority time is not known here, nor is it needed: no code but `revoked`, which hangs on
             // no time, leaves the release then.
             Found::Here { entry, .. } => {
                 let time = self.seen.lease.map_or(UnixTime::ZERO, |lease| lease.authority_time_at(self.at.boot));
-                decide(entry, self.disabled, required, time)
+                decide(entry, self.disabled, required, client, time)
             }
             Found::NoState => Code::Stale,
             Found::Foreign | Found::Absent { .. } => Code::Unknown,
         };
-        Computed { looked: self, code }
+        let fresh = self.fresh(required);
+        Computed { looked: self, code, fresh }
     }
 
     fn revoked(self, now: Now) -> Outcome {
@@ -100,7 +137,7 @@ impl Computed {
     ///
     /// [`StaleWhy::Overtaken`] means that there is a newer lease: look again.
     pub fn release<T: Table>(self, now: Now, replica: &MemoryReplica<T>) -> Outcome {
-        let Self { looked, code } = self;
+        let Self { looked, code, fresh } = self;
         let present = replica.leases.seen();
         if code == Code::Revoked && !matches!(present.void, Some(Void::Goodbye | Void::Mismatch)) {
             // Irrevocable, so it is true whatever became of the lease, unless the table itself is wrong.
@@ -131,9 +168,14 @@ impl Computed {
         };
         match looked.found {
             Found::NoState => Outcome::Stale(StaleWhy::NoState),
+            _ if fresh != Fresh::Enough => match fresh {
+                Fresh::Behind(_) if looked.caught_up => Outcome::Stale(StaleWhy::Behind),
+                Fresh::Behind(revision) => Outcome::NeedsWatermark(Waiting::Revision(revision)),
+                Fresh::Aged | Fresh::Enough => Outcome::NeedsWatermark(Waiting::Age),
+            },
             Found::Foreign => answer(Code::Unknown, None, None),
             Found::Absent { namespace, birth } if birth > looked.watermark && !looked.caught_up => {
-                Outcome::NeedsWatermark(Waiting { namespace, birth })
+                Outcome::NeedsWatermark(Waiting::Token { namespace, birth })
             }
             Found::Absent { namespace, .. } => answer(Code::Unknown, Some(namespace), None),
             Found::Here { namespace, entry } => {

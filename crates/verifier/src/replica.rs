@@ -2,6 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    net::IpAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -16,7 +17,7 @@ use jeton_feed::{
     replica::{Replica, Unappliable, Visible},
     set_hash::SetHash,
 };
-use jeton_types::{Digest, Freshness, Hash32, NamespaceName, Now, Prefix, Revision, token};
+use jeton_types::{BootTime, Digest, Freshness, Hash32, NamespaceName, Now, Prefix, Revision, token};
 
 use crate::{
     decide::Required,
@@ -42,6 +43,8 @@ pub struct MemoryReplica<T: Table = ShardedTable> {
     view: ArcSwap<View<T>>,
     /// Moved with `Release` after what it covers is in the view; read with `Acquire` before the view.
     watermark: AtomicU64,
+    /// Nanoseconds on the boot clock, moved and read like the watermark; see [`MemoryReplica::confirm`].
+    confirmed: AtomicU64,
     pub(crate) leases: LeaseCell,
     /// What the one writer keeps; never taken by a verification.
     writer: Mutex<Writer<T>>,
@@ -96,6 +99,7 @@ impl<T: Table> MemoryReplica<T> {
         Self {
             view: ArcSwap::from_pointee(view),
             watermark: AtomicU64::new(0),
+            confirmed: AtomicU64::new(0),
             leases: LeaseCell::default(),
             writer: Mutex::new(Writer {
                 building: None,
@@ -107,9 +111,10 @@ impl<T: Table> MemoryReplica<T> {
         }
     }
 
-    /// Answers for a token's text. The clock is read at the start and again before the release.
-    pub fn verify(&self, text: &[u8], required: &Required, clock: impl Fn() -> Now) -> Outcome {
-        self.answer(text, required, None, clock)
+    /// Answers for a token's text that was presented from `client`, as far as that is known. The clock is read at the start
+    /// and again before the release.
+    pub fn verify(&self, text: &[u8], required: &Required, client: Option<IpAddr>, clock: impl Fn() -> Now) -> Outcome {
+        self.answer(text, required, client, None, clock)
     }
 
     /// Answers after a watermark was asked for: a token that is absent now is unknown (`feed-protocol.md` 18).
@@ -117,16 +122,18 @@ impl<T: Table> MemoryReplica<T> {
         &self,
         text: &[u8],
         required: &Required,
+        client: Option<IpAddr>,
         caught_up: CaughtUp,
         clock: impl Fn() -> Now,
     ) -> Outcome {
-        self.answer(text, required, Some(caught_up), clock)
+        self.answer(text, required, client, Some(caught_up), clock)
     }
 
     fn answer(
         &self,
         text: &[u8],
         required: &Required,
+        client: Option<IpAddr>,
         caught_up: Option<CaughtUp>,
         clock: impl Fn() -> Now,
     ) -> Outcome {
@@ -135,7 +142,7 @@ impl<T: Table> MemoryReplica<T> {
             outcome = match self.look(text, clock()) {
                 Ok(looked) => {
                     let looked = if let Some(caught_up) = caught_up { looked.caught_up(caught_up) } else { looked };
-                    looked.compute(required).release(clock(), self)
+                    looked.compute(required, client).release(clock(), self)
                 }
                 Err(verdict) => Outcome::Answer(verdict),
             };
@@ -166,6 +173,7 @@ impl<T: Table> MemoryReplica<T> {
         // The order matters: `look.rs` says why.
         let mut watermark = self.watermark();
         let mut seen = self.leases.seen();
+        let mut confirmed = self.confirmed();
         loop {
             let view = self.view.load();
             let (freshness, disabled, found) = match view.of_prefix(parsed.prefix) {
@@ -188,10 +196,19 @@ impl<T: Table> MemoryReplica<T> {
             }
             let covered = self.watermark();
             if covered >= watermark {
-                return Ok(Looked { at: now, watermark, seen, freshness, disabled, caught_up: false, found });
+                return Ok(Looked {
+                    at: now,
+                    watermark,
+                    seen,
+                    confirmed,
+                    freshness,
+                    disabled,
+                    caught_up: false,
+                    found,
+                });
             }
             // It was that of another store, and covers nothing in this table.
-            (watermark, seen) = (covered, self.leases.seen());
+            (watermark, seen, confirmed) = (covered, self.leases.seen(), self.confirmed());
         }
     }
 
@@ -200,6 +217,16 @@ impl<T: Table> MemoryReplica<T> {
     pub fn watermark(&self) -> Revision {
         // Only revisions are ever stored.
         Revision::new(self.watermark.load(Ordering::Acquire)).unwrap_or_default()
+    }
+
+    /// A watermark request that was sent at this moment has been answered, and everything up to the answer is visible: so
+    /// whatever was committed before that moment is.
+    pub fn confirm(&self, sent: BootTime) {
+        self.confirmed.fetch_max(sent.as_nanos(), Ordering::Release);
+    }
+
+    fn confirmed(&self) -> BootTime {
+        BootTime::from_nanos(self.confirmed.load(Ordering::Acquire))
     }
 
     /// The lease in force, passed or not.
@@ -322,6 +349,8 @@ impl<T: Table> Replica for MemoryReplica<T> {
         (writer.building, writer.positions) = (None, HashMap::new());
         // What is served stays until the snapshot is whole: without a lease nothing is answered of it but what has ended.
         self.watermark.store(0, Ordering::Release);
+        // Another store answered that.
+        self.confirmed.store(0, Ordering::Release);
     }
 
     fn record_apply(&self, record: &Record) -> Result<Visible, Unappliable> {

@@ -134,7 +134,7 @@ impl ShardedTable {
 
 #[cfg(test)]
 mod tests {
-    use jeton_types::{CredentialId, ScopeSet, TokenId};
+    use jeton_types::{AddressList, CredentialId, ScopeSet, TokenId};
     use proptest::prelude::*;
 
     use super::*;
@@ -147,6 +147,7 @@ mod tests {
             subject: None,
             scopes: ScopeSet::default(),
             expires_at: expires_at.map(UnixTime::from_micros),
+            addresses: AddressList::default(),
             disabled: false,
             ended: ended.then_some(EndReason::Revoked),
         }

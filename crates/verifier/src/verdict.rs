@@ -102,19 +102,27 @@ impl Verdict {
 pub enum Outcome {
     /// The answer.
     Answer(Verdict),
-    /// The token may be newer than the replica: ask for a watermark, then look again (`feed-protocol.md` 18).
+    /// The token may be newer than the replica, or a newer view was demanded: ask for a watermark, then look again
+    /// (`feed-protocol.md` 18).
     NeedsWatermark(Waiting),
     /// Nobody here can tell.
     Stale(StaleWhy),
 }
 
-/// What a token that may be newer than the replica waits for.
+/// What a verification waits for.
 #[derive(Debug, Clone)]
-pub struct Waiting {
-    /// The namespace of its prefix.
-    pub namespace: Arc<NamespaceName>,
-    /// The revision at which it claims to have been issued.
-    pub birth: Revision,
+pub enum Waiting {
+    /// The token may be newer than the replica.
+    Token {
+        /// The namespace of its prefix.
+        namespace: Arc<NamespaceName>,
+        /// The revision at which it claims to have been issued.
+        birth: Revision,
+    },
+    /// The replica has not reached this revision, which was demanded ([`crate::Required::at_least`]).
+    Revision(Revision),
+    /// The replica may be older than was demanded ([`crate::Required::max_age`]).
+    Age,
 }
 
 /// Why nobody here can tell.
@@ -130,12 +138,14 @@ pub enum StaleWhy {
     Voided(Void),
     /// The lease passed while this was answered, and there is a newer one: look again.
     Overtaken,
-    /// The token is newer than the replica, and the authority did not answer in time.
+    /// What was asked is newer than the replica, and the authority did not answer in time.
     NotInTime,
-    /// The token is newer than the replica, and there is no stream to ask on.
+    /// What was asked is newer than the replica, and there is no stream to ask on.
     StreamDown,
-    /// The token is newer than the replica, and too many wait already.
+    /// What was asked is newer than the replica, and too many wait already.
     TooManyWait,
+    /// The authority itself has not reached the revision that was demanded.
+    Behind,
 }
 
 impl StaleWhy {
@@ -157,6 +167,7 @@ impl StaleWhy {
             Self::NotInTime => "not_in_time",
             Self::StreamDown => "stream_down",
             Self::TooManyWait => "too_many_wait",
+            Self::Behind => "behind",
         }
     }
 }
@@ -177,9 +188,10 @@ impl fmt::Display for StaleWhy {
             }
             Self::Voided(Void::Goodbye) => "this verifier is leaving",
             Self::Overtaken => "answering took longer than the lease",
-            Self::NotInTime => "the token is newer than this replica and the authority did not answer in time",
-            Self::StreamDown => "the token is newer than this replica and the authority cannot be reached",
-            Self::TooManyWait => "the token is newer than this replica and too many wait already",
+            Self::NotInTime => "what was asked is newer than this replica and the authority did not answer in time",
+            Self::StreamDown => "what was asked is newer than this replica and the authority cannot be reached",
+            Self::TooManyWait => "what was asked is newer than this replica and too many wait already",
+            Self::Behind => "the revision that was demanded is not reached yet",
         })
     }
 }

@@ -15,6 +15,7 @@ use crate::{
     revocation::{Reason, TimeoutMs},
     secret::SecretText,
     time::Timestamp,
+    verify::MaxAgeMs,
 };
 
 /// A schema and all that it refers to.
@@ -95,6 +96,8 @@ schemas! {
     Reason: text("why, for whoever looks at it later: one line of at most 512 bytes")
         .min_length(Some(1)).max_length(Some(512)).pattern(Some(r"^[^\x00-\x1f\x7f-\x9f]+$"))
         .examples(["found in a public repository"]);
+    MaxAgeMs: ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0_usize)).maximum(Some(3_600_000_usize))
+        .description(Some("how old the evidence of a verdict may be")).examples([1_000]);
     TimeoutMs: ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0_usize)).maximum(Some(600_000_usize))
         .description(Some("how long to wait for a complete receipt; 30 s if not said")).examples([5_000]);
     Code: text("what went wrong, as a stable word; docs/reference/errors.md lists them")

@@ -3,8 +3,8 @@
 use axum::{Extension, extract::State, response::Response};
 use jeton_api::{
     credential::{
-        CredentialChangedView, CredentialDeleteQuery, CredentialPatch, CredentialQuery, CredentialView, IssueRequest,
-        IssuedView, RotateRequest, RotatedView,
+        Constraints, CredentialChangedView, CredentialDeleteQuery, CredentialPatch, CredentialQuery, CredentialView,
+        IssueRequest, IssuedView, RotateRequest, RotatedView,
     },
     page::Page,
     problem::Code,
@@ -49,6 +49,7 @@ pub(crate) async fn issue(
         scopes: request.scopes,
         labels: request.labels,
         ttl: request.ttl,
+        addresses: request.constraints.addresses,
     };
     let accepted = core.time.read().0.boot;
     let once = access.into_once(&core)?;
@@ -116,13 +117,14 @@ pub(crate) async fn update(
         scopes: request.scopes,
         labels: request.labels,
         ttl: request.ttl,
+        addresses: request.constraints.map(|constraints| constraints.addresses),
         disabled: request.disabled,
         expires_at: request.expires_at.map(Into::into),
     };
     if change == CredentialChange::default() {
         return Err(Failure::new(
             Code::InvalidRequest,
-            "nothing is to be changed: name one of subject, scopes, labels, ttl, disabled, expires_at",
+            "nothing is to be changed: name one of subject, scopes, labels, ttl, constraints, disabled, expires_at",
         ));
     }
     let reason = request.reason.map(|reason| reason.as_str().to_owned());
@@ -203,6 +205,7 @@ fn view(row: CredentialRow) -> CredentialView {
         scopes: row.scopes,
         labels: row.labels,
         ttl: row.ttl,
+        constraints: Constraints { addresses: row.addresses },
         created_at: row.created_at.into(),
         revision: row.revision,
         state: CredentialState::of(row.disabled.is_some(), row.deleted.is_some()),

@@ -1,7 +1,10 @@
 //! What the authority itself says of a token: for callers that hold no replica, and for people.
 
 use axum::{extract::State, response::Response};
-use jeton_api::verify::{VerdictView, VerifyRequest};
+use jeton_api::{
+    problem::Code as Problem,
+    verify::{VerdictView, VerifyRequest},
+};
 use jeton_lifecycle::Action;
 use jeton_store::{
     Store,
@@ -29,6 +32,12 @@ pub(crate) async fn verify(
     // acknowledges a revocation only once it is over (`feed-protocol.md` 20).
     let access = access.again(&core).await?;
     let revision = core.store.commit_log().head().revision;
+    if let Some(wanted) = request.at_least_revision.filter(|wanted| *wanted > revision) {
+        return Err(Failure::new(
+            Problem::Stale,
+            format!("this authority is at revision {revision}, and {wanted} was demanded; try again"),
+        ));
+    }
     let found = match parse(request.token.0.expose().as_bytes()) {
         Err(_) => Err(Code::Malformed),
         Ok(parsed) => {
@@ -49,7 +58,12 @@ pub(crate) async fn verify(
     let now = core.time.now();
     let view = match found {
         Err(code) => refused(code, revision, now),
-        Ok((token, credential, disabled)) => decided(&token, credential, disabled, request.scopes, revision, now),
+        Ok((token, credential, disabled)) => {
+            // Whatever age was allowed: this is the truth, read after it was asked for.
+            let required = Required { scopes: request.scopes, ..Required::default() };
+            let code = decide(&token.entry(&credential), disabled, &required, request.client_address, now);
+            decided(code, &token, credential, revision, now)
+        }
     };
     // Found while this was decided: then it was decided upon what is not believed any more.
     believed(&core)?;
@@ -57,15 +71,7 @@ pub(crate) async fn verify(
     Ok(answer::ok(&view))
 }
 
-fn decided(
-    token: &TokenRow,
-    credential: CredentialRow,
-    namespace_disabled: bool,
-    scopes: ScopeSet,
-    revision: Revision,
-    now: UnixTime,
-) -> VerdictView {
-    let code = decide(&token.entry(&credential), namespace_disabled, &Required { scopes }, now);
+fn decided(code: Code, token: &TokenRow, credential: CredentialRow, revision: Revision, now: UnixTime) -> VerdictView {
     VerdictView {
         valid: code == Code::Valid,
         namespace: Some(credential.namespace),

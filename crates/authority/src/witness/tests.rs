@@ -18,6 +18,7 @@ impl Witness {
             subject: None,
             scopes: ScopeSet::default(),
             expires_at: None,
+            addresses: jeton_types::AddressList::default(),
             disabled: false,
             ended: None,
         });
@@ -48,6 +49,7 @@ async fn folder() -> tempfile::TempDir {
             scopes: ScopeSet::parse(["orders:read"]).unwrap(),
             labels: Labels::default(),
             ttl: None,
+            addresses: jeton_types::AddressList::default(),
         };
         store.credential_issue(Caller::System, new).await.unwrap();
     }

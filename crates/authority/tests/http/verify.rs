@@ -73,3 +73,72 @@ async fn a_verifier_learns_nothing_of_other_namespaces() {
         assert_eq!(text(&verdict["code"]), expect);
     }
 }
+
+#[tokio::test]
+async fn a_token_bound_to_addresses() {
+    let world = World::start().await;
+    world.namespace("acme").await;
+    let request = json!({"name": "billing", "constraints": {"addresses": ["2001:db8::/32", "10.0.0.0/8"]}});
+    let issued = world.post("/v1/namespaces/acme/credentials", request).await.expect(StatusCode::CREATED).json();
+    assert_eq!(issued["credential"]["constraints"], json!({"addresses": ["10.0.0.0/8", "2001:db8::/32"]}));
+    let secret = text(&issued["token"]["secret"]);
+    let code = async |client: Option<&str>| {
+        let mut request = json!({ "token": secret });
+        if let Some(client) = client {
+            request["client_address"] = client.into();
+        }
+        text(&world.post("/v1/verify", request).await.expect(StatusCode::OK).json()["code"])
+    };
+    assert_eq!(code(Some("10.1.2.3")).await, "valid");
+    assert_eq!(code(Some("::ffff:10.1.2.3")).await, "valid");
+    assert_eq!(code(Some("192.0.2.1")).await, "address_denied");
+    assert_eq!(code(None).await, "address_denied", "who is not known is in no range");
+
+    let path = format!("/v1/credentials/{}", text(&issued["credential"]["id"]));
+    let narrow = json!({"constraints": {"addresses": ["10.0.0.0/16"]}, "wait": "complete"});
+    let changed = world.patch(&path, narrow).await.expect(StatusCode::OK).json();
+    assert_eq!(changed["revocation"]["receipt"]["state"], "complete", "{changed}");
+    assert_eq!(code(Some("10.1.2.3")).await, "address_denied");
+    let changed = world.patch(&path, json!({"constraints": {}})).await.expect(StatusCode::OK).json();
+    assert_eq!(changed["revocation"], json!(null));
+    assert_eq!((code(Some("10.1.2.3")).await.as_str(), code(None).await.as_str()), ("valid", "valid"));
+    for bad in [json!(["10.0.0.1/8"]), json!(["10.0.0.0/33"]), json!("10.0.0.0/8"), json!(vec!["10.0.0.0/8 "; 1])] {
+        let answer = world.patch(&path, json!({"constraints": {"addresses": bad}})).await;
+        answer.problem(400, "invalid_request");
+    }
+    let host_bits = json!({"constraints": {"addresses": ["10.0.0.1/8"]}});
+    let says = world.patch(&path, host_bits).await.problem(400, "invalid_request");
+    assert!(says.contains("such as 10.0.0.0/8"), "{says}");
+    let many: Vec<_> = (0..33).map(|n| format!("10.{n}.0.0/16")).collect();
+    world.patch(&path, json!({"constraints": {"addresses": many}})).await.problem(400, "invalid_request");
+    let root = json!({"name": "edge", "scopes": ["verifier@acme"], "constraints": {"addresses": ["::1"]}});
+    let says = world.post("/v1/namespaces/jeton/credentials", root).await.problem(400, "invalid_request");
+    assert!(says.contains("take no addresses"), "{says}");
+}
+
+#[tokio::test]
+async fn how_new_the_evidence_must_be() {
+    let world = World::start().await;
+    world.namespace("acme").await;
+    let (_, secret) = world.issue("acme", "billing", &[]).await;
+    let ask = async |more: serde_json::Value| {
+        let mut request = json!({ "token": secret });
+        request.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        world.post("/v1/verify", request).await
+    };
+    let revision = ask(json!({"max_age_ms": 0})).await.expect(StatusCode::OK).json()["revision"].as_u64().unwrap();
+    ask(json!({ "at_least_revision": revision })).await.expect(StatusCode::OK);
+    let ahead = ask(json!({ "at_least_revision": Revision::LIMIT - 1 })).await;
+    assert!(ahead.problem(503, "stale").contains("was demanded"));
+    for bad in [
+        json!({ "at_least_revision": Revision::LIMIT }),
+        json!({ "at_least_revision": -1 }),
+        json!({ "max_age_ms": 3_600_001 }),
+        json!({ "max_age_ms": -1 }),
+        json!({ "max_age_ms": "1s" }),
+        json!({ "client_address": "10.0.0.0/8" }),
+        json!({ "client_address": "localhost" }),
+    ] {
+        ask(bad).await.problem(400, "invalid_request");
+    }
+}

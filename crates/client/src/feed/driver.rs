@@ -282,7 +282,11 @@ impl Driver {
             }
             Effect::Send(message) => self.stuck |= self.link.as_ref().is_none_or(|link| link.send(message).is_err()),
             Effect::Asked { request } => self.shared.waiters.sent(self.shared.clock.now().boot, request),
-            Effect::Watermark { request } => self.shared.waiters.answered(request),
+            Effect::Watermark { request } => {
+                if let Some(sent) = self.shared.waiters.answered(request) {
+                    self.shared.replica.confirm(sent);
+                }
+            }
             Effect::AsksFailed => self.shared.waiters.failed(),
             Effect::Mistrusted => self.shared.observe.replica_mistrusted(),
             Effect::Succeeded { sessions } => {

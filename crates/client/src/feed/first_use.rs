@@ -68,10 +68,12 @@ impl Waiters {
         self.state().machine.sent(now, request);
     }
 
-    pub(super) fn answered(&self, request: u64) {
+    /// Says when the request was sent that is answered now; nothing if it was given up.
+    pub(super) fn answered(&self, request: u64) -> Option<BootTime> {
         let mut state = self.state();
         let answered = state.machine.answered(request);
         state.tell(answered.tickets, || Word::CaughtUp(answered.caught_up));
+        answered.sent
     }
 
     pub(super) fn failed(&self) {

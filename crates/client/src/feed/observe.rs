@@ -13,7 +13,7 @@ pub trait Observe: Send + Sync + 'static {
         let _ = (code, source);
     }
 
-    /// A token that was not known waited this long for the authority's word; `in_time` unless it became stale.
+    /// A token that was not known, or an answer that had to rest on a newer view, waited this long for the authority's word; `in_time` unless it became stale.
     fn first_use_wait(&self, wait: Duration, in_time: bool) {
         let _ = (wait, in_time);
     }

@@ -17,7 +17,8 @@ use jeton_proto::wire::{
     feed_server::{Feed, FeedServer},
 };
 use jeton_types::{
-    CredentialId, Freshness, Hash32, NamespaceName, Revision, ScopeSet, Secret, StartId, TokenId, UnixTime,
+    AddressList, CredentialId, Freshness, Hash32, NamespaceName, Revision, ScopeSet, Secret, StartId, TokenId,
+    UnixTime,
     token::{Minted, mint},
 };
 use tokio::{net::TcpListener, sync::mpsc, task::JoinHandle};
@@ -218,6 +219,7 @@ impl Token {
             subject: None,
             scopes: ScopeSet::parse(["orders:read"]).unwrap(),
             expires_at: None,
+            addresses: AddressList::default(),
             disabled: false,
             ended: None,
         };

@@ -52,7 +52,7 @@ async fn from_nothing_to_valid() {
     let Answer::Verdict(verdict) = verify(&verifier, &token).await else { panic!("stale") };
     assert!(verdict.valid());
     assert_eq!((verdict.revision(), verdict.token()), (revision(SNAPSHOT_AT), Some(token.entry.token)));
-    let required = Required { scopes: ScopeSet::parse(["orders:write"]).unwrap() };
+    let required = Required { scopes: ScopeSet::parse(["orders:write"]).unwrap(), ..Required::default() };
     let codes = [
         verifier.verify(token.text(), &required, None).await.code(),
         verifier.verify(b"acme_live_x", &required, None).await.code(),
@@ -330,4 +330,50 @@ impl Clock for Bent {
         let now = SystemClock.now();
         Now { real: now.real.plus(Duration::from_micros(self.ahead_us.load(Ordering::SeqCst))), ..now }
     }
+}
+
+#[tokio::test]
+async fn a_newer_view_is_fetched_where_it_is_demanded() {
+    let mut feed = FakeFeed::start().await;
+    let token = Token::new(500, 1);
+    let (verifier, mut peer) = feed.ready(feed.config(), &[&token]).await;
+    let demand = |at_least: Option<u64>, max_age: Option<Duration>| {
+        let required = Required { at_least: at_least.map(revision), max_age, ..Required::default() };
+        let (verifier, token) = (verifier.clone(), &token);
+        async move { verifier.verify(token.text(), &required, None).await }
+    };
+    // What is there needs no question: nobody would answer it.
+    let there = demand(Some(SNAPSHOT_AT), Some(Duration::from_secs(3_600))).await;
+    assert_eq!(there.code(), Code::Valid);
+
+    // What is on its way comes before the answer to the question.
+    let authority = async {
+        let request = peer.asked().await;
+        peer.say(record(2_000, SNAPSHOT_AT, Change::Token(token.entry.clone())));
+        peer.say(ToVerifier::Watermark { request, watermark: revision(2_000) });
+    };
+    let (answer, ()) = tokio::join!(demand(Some(2_000), None), authority);
+    let Answer::Verdict(verdict) = answer else { panic!("{answer:?}") };
+    assert!(verdict.valid() && verdict.revision() >= revision(2_000));
+
+    // What the authority does not have either is stale, and so is what it does not tell in time.
+    let authority = async {
+        let request = peer.asked().await;
+        peer.say(ToVerifier::Watermark { request, watermark: revision(2_000) });
+    };
+    let (answer, ()) = tokio::join!(demand(Some(3_000), None), authority);
+    assert!(matches!(answer, Answer::Stale(StaleWhy::Behind)), "{answer:?}");
+    let silent = demand(Some(3_000), None).await;
+    assert!(matches!(silent, Answer::Stale(StaleWhy::NotInTime)), "{silent:?}");
+    let request = peer.asked().await;
+    peer.say(ToVerifier::Watermark { request, watermark: revision(2_000) });
+
+    // As new as can be is asked for each time; a revocation on its way is seen by it.
+    let authority = async {
+        let request = peer.asked().await;
+        peer.say(record(2_001, 2_000, token.end()));
+        peer.say(ToVerifier::Watermark { request, watermark: revision(2_001) });
+    };
+    let (answer, ()) = tokio::join!(demand(None, Some(Duration::ZERO)), authority);
+    assert_eq!(answer.code(), Code::Revoked);
 }

@@ -57,7 +57,13 @@ async fn nobody_there_is_unreachable() {
 /// A verdict is about now: what cannot be said now is the answer. A connection that broke is none.
 #[tokio::test]
 async fn a_verdict_that_cannot_be_given_is_not_asked_for_again() {
-    let request = VerifyRequest { token: admin_token(1).into(), scopes: ScopeSet::default() };
+    let request = VerifyRequest {
+        token: admin_token(1).into(),
+        scopes: ScopeSet::default(),
+        client_address: None,
+        at_least_revision: None,
+        max_age_ms: None,
+    };
     for reply in [problem(503, "stale", "retry-after: 1\r\n"), problem(429, "too_many", "retry-after: 1\r\n")] {
         let fake = Fake::playing([Reply::Hangup, reply]).await;
         let error = fake.client().verify(&request).await.unwrap_err();

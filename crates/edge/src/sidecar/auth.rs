@@ -5,8 +5,6 @@
 //! two or joined by a comma; `X_Jeton_Subject` reaches an upstream that folds underscores; `Connection: X-Jeton-Subject`
 //! makes a proxy strip the header that it was told to trust. All of these are refused.
 
-use std::net::IpAddr;
-
 use axum::{
     body::Body,
     extract::{Extension, State},
@@ -16,7 +14,7 @@ use axum::{
     },
     response::Response,
 };
-use jeton_client::feed::Answer;
+use jeton_client::feed::{Answer, Origin};
 use jeton_host::serve::Peer;
 use jeton_types::ScopeSet;
 use jeton_verifier::{Code, Required, Verdict};
@@ -36,8 +34,10 @@ const OWN: &str = "x-jeton-";
 
 pub(super) async fn auth(State(edge): State<Edge>, peer: Option<Extension<Peer>>, headers: HeaderMap) -> Response {
     let Ok((token, required)) = presented(&headers) else { return unauthorized() };
-    let client: Option<IpAddr> = peer.map(|Extension(Peer(address))| address.ip());
-    match edge.0.verifier.verify(token, &required, client).await {
+    let peer = peer.map(|Extension(peer)| peer);
+    let client = edge.0.client_address.of(&headers, peer);
+    let origin = Origin { client, peer: peer.map(|Peer(address)| address.ip()) };
+    match edge.0.verifier.verify_from(token, &required, origin).await {
         Answer::Verdict(verdict) => respond(&verdict),
         Answer::Stale(_) => unavailable(),
     }
@@ -73,7 +73,7 @@ fn presented(headers: &HeaderMap) -> Result<(&[u8], Required), Unpresentable> {
         }
         None => ScopeSet::default(),
     };
-    Ok((token.trim_ascii(), Required { scopes }))
+    Ok((token.trim_ascii(), Required { scopes, ..Required::default() }))
 }
 
 /// The only value of a header; two are refused.

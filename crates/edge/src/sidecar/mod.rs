@@ -1,6 +1,7 @@
 //! The sidecar: one verifier, one HTTP listener, one way out.
 
 mod auth;
+mod client;
 mod metric;
 mod observe;
 mod problem;
@@ -12,7 +13,7 @@ use axum::{
     Router,
     body::Body,
     extract::State,
-    http::{HeaderValue, StatusCode, header::CONTENT_TYPE},
+    http::{HeaderName, HeaderValue, StatusCode, header::CONTENT_TYPE},
     response::{IntoResponse as _, Response},
     routing::{any, get, post},
 };
@@ -21,7 +22,8 @@ use jeton_host::serve::{BindError, Limits, Listener, serve};
 use jeton_types::{Clock, Entropy, NamespaceName, VerifierName};
 use tokio::{sync::watch, task::JoinHandle};
 
-use self::metric::Metrics;
+pub use self::client::client_address_header;
+use self::{client::ClientAddress, metric::Metrics};
 
 /// What a sidecar is told when it starts.
 #[derive(Debug, Clone)]
@@ -42,6 +44,8 @@ pub struct SidecarConfig {
     pub drain: Duration,
     /// Its state folder, if it keeps one.
     pub state_dir: Option<PathBuf>,
+    /// The header in which its proxy writes the client's address; without one, the client is whoever is connected.
+    pub client_address_header: Option<HeaderName>,
 }
 
 /// Why a sidecar did not start.
@@ -63,6 +67,7 @@ struct Parts {
     verifier: Verifier,
     metrics: Arc<Metrics>,
     draining: watch::Receiver<bool>,
+    client_address: ClientAddress,
 }
 
 /// A running sidecar.
@@ -105,7 +110,8 @@ impl Sidecar {
         })?;
         let (draining, is_draining) = watch::channel(false);
         let (stop, mut stopped) = watch::channel(false);
-        let edge = Edge(Arc::new(Parts { verifier: verifier.clone(), metrics, draining: is_draining }));
+        let client_address = ClientAddress::new(config.client_address_header);
+        let edge = Edge(Arc::new(Parts { verifier: verifier.clone(), metrics, draining: is_draining, client_address }));
         let server =
             tokio::spawn(serve(listener, observe::logged(router(edge)), problem::refuse, Limits::http(), async move {
                 // A sender that is gone is also a reason to stop.

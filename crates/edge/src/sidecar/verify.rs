@@ -13,9 +13,9 @@ use axum::{
 use jeton_api::{
     problem::Code as ProblemCode,
     time::Timestamp,
-    verify::{VerdictView, VerifyRequest},
+    verify::{MaxAgeMs, VerdictView, VerifyRequest},
 };
-use jeton_client::feed::Answer;
+use jeton_client::feed::{Answer, Origin};
 use jeton_host::serve::{Peer, read_body};
 use jeton_verifier::{Required, Verdict};
 
@@ -45,9 +45,14 @@ pub(super) async fn verify(
         Ok(request) => request,
         Err(error) => return problem::answer(ProblemCode::InvalidRequest, format!("the body: {error}")),
     };
-    let required = Required { scopes: request.scopes };
-    let client = peer.map(|Extension(Peer(address))| address.ip());
-    match edge.0.verifier.verify(request.token.0.expose().as_bytes(), &required, client).await {
+    let required = Required {
+        scopes: request.scopes,
+        at_least: request.at_least_revision,
+        max_age: request.max_age_ms.map(MaxAgeMs::duration),
+    };
+    // Whoever is connected is a service that asks for its own client, of whom it tells or does not.
+    let origin = Origin { client: request.client_address, peer: peer.map(|Extension(Peer(address))| address.ip()) };
+    match edge.0.verifier.verify_from(request.token.0.expose().as_bytes(), &required, origin).await {
         Answer::Verdict(verdict) => {
             let mut response = Json(view(&verdict)).into_response();
             response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

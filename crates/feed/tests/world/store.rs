@@ -9,8 +9,8 @@ use jeton_feed::{
     set_hash::SetHash,
 };
 use jeton_types::{
-    BootTime, CredentialId, Digest, Hash32, NamespaceName, Now, Revision, RevocationId, ScopeSet, SessionId, StartId,
-    TokenId, UnixTime,
+    AddressList, BootTime, CredentialId, Digest, Hash32, NamespaceName, Now, Revision, RevocationId, ScopeSet,
+    SessionId, StartId, TokenId, UnixTime,
 };
 
 #[derive(Debug, Clone)]
@@ -219,6 +219,7 @@ pub(crate) fn token_entry(bytes: [u8; 16]) -> TokenEntry {
         subject: None,
         scopes: ScopeSet::default(),
         expires_at: None,
+        addresses: AddressList::default(),
         disabled: false,
         ended: None,
     }

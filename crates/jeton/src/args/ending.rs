@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 use jeton_api::{credential::CredentialState, revocation::Reason};
-use jeton_types::{CredentialRef, Freshness, Label, NamespaceName, Revision, Scope, Span, Subject, TokenId, UnixTime};
+use jeton_types::{
+    AddressRange, CredentialRef, Freshness, Label, NamespaceName, Revision, Scope, Span, Subject, TokenId, UnixTime,
+};
 
 use super::{Connection, shy::Shy};
 
@@ -118,6 +120,12 @@ pub struct CredentialUpdateArgs {
     /// Tokens to come live as long as the namespace says.
     #[arg(long, group = "change", conflicts_with = "ttl")]
     pub no_ttl: bool,
+    /// All from where its tokens may be presented, such as 10.0.0.0/8; may be given several times.
+    #[arg(long = "address", group = "change", value_name = "CIDR")]
+    pub addresses: Vec<AddressRange>,
+    /// Its tokens may be presented from anywhere.
+    #[arg(long, group = "change", conflicts_with = "addresses")]
+    pub no_addresses: bool,
     /// When the tokens there are now expire at the latest: 2026-01-02 or 2026-01-02T03:04:05Z.
     #[arg(long, group = "change", value_name = "T")]
     pub expires_at: Option<Moment>,

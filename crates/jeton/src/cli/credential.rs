@@ -3,11 +3,11 @@
 use std::time::Instant;
 
 use jeton_api::{
-    credential::{CredentialChangedView, CredentialDeleteQuery, CredentialPatch, CredentialQuery},
+    credential::{Constraints, CredentialChangedView, CredentialDeleteQuery, CredentialPatch, CredentialQuery},
     time::Timestamp,
 };
 use jeton_client::Client;
-use jeton_types::{CredentialRef, Labels, Revision, ScopeSet};
+use jeton_types::{AddressList, CredentialRef, Labels, Revision, ScopeSet};
 
 use super::{changed_from, client, revoke, token};
 use crate::{
@@ -52,6 +52,9 @@ pub async fn run(command: CredentialCommand, json: bool) -> Outcome {
                 output::line(&format!("subject     {}", output::or_dash(view.subject.as_ref())))?;
                 output::line(&format!("scopes      {}", view.scopes))?;
                 output::line(&format!("ttl         {}", output::or_dash(view.ttl.as_ref())))?;
+                if !view.constraints.is_empty() {
+                    output::line(&format!("addresses   {}", view.constraints.addresses))?;
+                }
                 output::line(&format!("created     {}", view.created_at))?;
                 output::line(&format!("revision    {}", view.revision))?;
                 token::print(&tokens)?;
@@ -96,11 +99,13 @@ fn ending(args: &EndingArgs) -> CredentialPatch {
 fn patch(args: &CredentialUpdateArgs) -> Result<CredentialPatch, jeton_types::Invalid> {
     let scopes = ScopeSet::new(args.scopes.clone())?;
     let labels = Labels::new(args.labels.clone())?;
+    let addresses = AddressList::new(args.addresses.iter().copied())?;
     Ok(CredentialPatch {
         subject: (args.no_subject || args.subject.is_some()).then(|| args.subject.clone()),
         scopes: (args.no_scopes || !scopes.is_empty()).then_some(scopes),
         labels: (args.no_labels || !labels.is_empty()).then_some(labels),
         ttl: (args.no_ttl || args.ttl.is_some()).then_some(args.ttl),
+        constraints: (args.no_addresses || !addresses.is_anywhere()).then_some(Constraints { addresses }),
         expires_at: args.expires_at.map(|moment| Timestamp(moment.0)),
         ..ending(&args.ending)
     })

@@ -1,7 +1,7 @@
 //! `jeton issue`.
 
-use jeton_api::credential::IssueRequest;
-use jeton_types::{Labels, ScopeSet};
+use jeton_api::credential::{Constraints, IssueRequest};
+use jeton_types::{AddressList, Labels, ScopeSet};
 
 use super::client;
 use crate::{
@@ -18,6 +18,7 @@ pub async fn run(args: IssueArgs, json: bool) -> Outcome {
         scopes: ScopeSet::new(args.scopes).map_err(Failure::usage)?,
         labels: Labels::new(args.labels).map_err(Failure::usage)?,
         ttl: args.ttl,
+        constraints: Constraints { addresses: AddressList::new(args.addresses).map_err(Failure::usage)? },
     };
     let client = client(&args.connection)?;
     let place = output::SecretOut::prepare(args.out.as_deref())?;

@@ -1,6 +1,9 @@
 //! `jeton verify`.
 
-use jeton_api::{secret::SecretText, verify::VerifyRequest};
+use jeton_api::{
+    secret::SecretText,
+    verify::{MaxAgeMs, VerifyRequest},
+};
 use jeton_types::ScopeSet;
 
 use super::{client, open_client, read_secret};
@@ -17,8 +20,14 @@ pub async fn run(args: VerifyArgs, json: bool) -> Outcome {
         Some(url) => open_client(url)?,
         None => client(&args.connection)?,
     };
-    let request =
-        VerifyRequest { token: SecretText(token), scopes: ScopeSet::new(args.scopes).map_err(Failure::usage)? };
+    let max_age = args.max_age.map(|age| u64::try_from(age.duration().as_millis()).unwrap_or(u64::MAX));
+    let request = VerifyRequest {
+        token: SecretText(token),
+        scopes: ScopeSet::new(args.scopes).map_err(Failure::usage)?,
+        client_address: args.client_address,
+        at_least_revision: args.at_least_revision,
+        max_age_ms: max_age.map(MaxAgeMs::try_from).transpose().map_err(Failure::usage)?,
+    };
     let verdict = client.verify(&request).await?;
     if json {
         output::document(&verdict)?;

@@ -56,7 +56,13 @@ async fn auth(State(control): State<Arc<Control>>, headers: HeaderMap) -> Status
     {
         return *status;
     }
-    let request = VerifyRequest { token: SecretText(Secret::new(token.to_owned())), scopes: ScopeSet::default() };
+    let request = VerifyRequest {
+        token: SecretText(Secret::new(token.to_owned())),
+        scopes: ScopeSet::default(),
+        client_address: None,
+        at_least_revision: None,
+        max_age_ms: None,
+    };
     let Ok(verdict) = control.client.verify(&request).await else {
         return StatusCode::SERVICE_UNAVAILABLE;
     };

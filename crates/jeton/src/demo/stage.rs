@@ -7,7 +7,10 @@ use std::{
     time::Duration,
 };
 
-use jeton_api::{credential::IssueRequest, namespace::NamespaceCreateRequest};
+use jeton_api::{
+    credential::{Constraints, IssueRequest},
+    namespace::NamespaceCreateRequest,
+};
 use jeton_client::Client;
 use jeton_types::{CredentialId, Freshness, Labels, ScopeSet, Secret, TokenId};
 use tokio::time::{Instant, interval};
@@ -127,6 +130,7 @@ impl Stage {
             scopes: ScopeSet::parse(scopes.iter().copied()).map_err(Failure::internal)?,
             labels: Labels::default(),
             ttl: None,
+            constraints: Constraints::default(),
         };
         let namespace = namespace.parse().map_err(Failure::internal)?;
         let view = self.client.issue(&namespace, &request).await?;

@@ -2,7 +2,7 @@ use jeton_feed::{
     message::{Grant, Hello, Refused, SnapshotPart, ToAuthority, ToVerifier, Welcome},
     record::{Change, EndReason, Head, Policy, Record, TokenEntry},
 };
-use jeton_types::{CredentialId, Digest, Freshness, Prefix, Scope, ScopeSet, Span, StartId, TokenId};
+use jeton_types::{AddressList, CredentialId, Digest, Freshness, Prefix, Scope, ScopeSet, Span, StartId, TokenId};
 use proptest::{collection::vec, option, prelude::*};
 use prost::Message;
 
@@ -54,18 +54,25 @@ fn scopes() -> impl Strategy<Value = ScopeSet> {
 fn entry() -> impl Strategy<Value = TokenEntry> {
     let ids = (any::<[u8; 32]>(), any::<[u8; 16]>(), any::<[u8; 16]>());
     let subject = option::of("[!-~]([ -~]{0,30}[!-~])?");
-    (ids, subject, scopes(), option::of(time()), any::<bool>(), option::of(Just(EndReason::Revoked))).prop_map(
-        |((digest, token, credential), subject, scopes, expires_at, disabled, ended)| TokenEntry {
+    let flags = (any::<bool>(), option::of(Just(EndReason::Revoked)));
+    (ids, subject, scopes(), option::of(time()), addresses(), flags).prop_map(
+        |((digest, token, credential), subject, scopes, expires_at, addresses, (disabled, ended))| TokenEntry {
             digest: Digest::from_bytes(digest),
             token: TokenId::from_bytes(token),
             credential: CredentialId::from_bytes(credential),
             subject: subject.map(|text| text.parse().unwrap()),
             scopes,
             expires_at,
+            addresses,
             disabled,
             ended,
         },
     )
+}
+
+fn addresses() -> impl Strategy<Value = AddressList> {
+    vec(any::<std::net::IpAddr>().prop_map(|address| address.to_string()), 0..4)
+        .prop_map(|texts| AddressList::parse(texts.iter().map(String::as_str)).unwrap())
 }
 
 fn change() -> impl Strategy<Value = Change> {
@@ -265,24 +272,27 @@ fn what_is_newer_is_an_unknown_change() {
 
 /// A verifier of protocol 1 has no idea of `disabled`: it must not take such a change for one that it knows.
 #[test]
-fn what_is_disabled_needs_protocol_2() {
+fn what_is_narrower_needs_the_protocol_that_knows_it() {
     let prefix = "acme".parse().unwrap();
     let policy =
         |disabled| Change::Policy(Policy { prefix: Prefix::clone(&prefix), freshness: Freshness::Strict, disabled });
     assert_eq!(wire::Change::from(policy(false)).needs_protocol, 1);
     assert_eq!(wire::Change::from(policy(true)).needs_protocol, 2);
-    let entry = |disabled| TokenEntry {
+    let entry = |disabled, addresses: &[&str]| TokenEntry {
         digest: Digest::from_bytes([1; 32]),
         token: TokenId::from_bytes([1; 16]),
         credential: CredentialId::from_bytes([1; 16]),
         subject: None,
         scopes: ScopeSet::default(),
         expires_at: None,
+        addresses: AddressList::parse(addresses.iter().copied()).unwrap(),
         disabled,
         ended: None,
     };
-    assert_eq!(wire::Change::from(Change::Token(entry(false))).needs_protocol, 1);
-    assert_eq!(wire::Change::from(Change::Token(entry(true))).needs_protocol, 2);
+    let needs =
+        |disabled, addresses: &[&str]| wire::Change::from(Change::Token(entry(disabled, addresses))).needs_protocol;
+    assert_eq!((needs(false, &[]), needs(true, &[])), (1, 2));
+    assert_eq!((needs(false, &["10.0.0.0/8"]), needs(true, &["::1"])), (4, 4), "as of the addresses by protocol 4");
 }
 
 #[test]

@@ -1,2 +1,2 @@
-SELECT id, namespace, name, subject, scopes, labels, ttl_ms, created_at, revision, disabled_at, disabled_by, deleted_at, deleted_by
+SELECT id, namespace, name, subject, scopes, labels, ttl_ms, created_at, revision, disabled_at, disabled_by, deleted_at, deleted_by, addresses
 FROM credential WHERE namespace = ?1 AND name = ?2

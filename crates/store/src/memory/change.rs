@@ -4,7 +4,7 @@ use jeton_feed::record::{Change, Policy};
 use jeton_lifecycle::{
     Effect,
     access::Action,
-    change,
+    change, issue,
     namespace::{self as governing, NamespaceFacts},
     role,
 };
@@ -36,6 +36,9 @@ impl Draft<'_> {
         actor.may_touch(&row)?;
         if let (true, Some(scopes)) = (row.namespace.is_built_in(), &patch.change.scopes) {
             role::scopes_are_roles(scopes)?;
+        }
+        if let Some(addresses) = &patch.change.addresses {
+            issue::addresses_check(row.namespace.is_built_in(), addresses)?;
         }
         if_match(patch.if_match.as_deref(), row.revision)?;
         let tokens = self.state.tokens_of(id);
@@ -81,6 +84,7 @@ impl Draft<'_> {
             scopes: plan.after.scopes,
             labels: plan.after.labels,
             ttl: plan.after.ttl,
+            addresses: plan.after.addresses,
             revision: stamp.revision,
             disabled: if plan.after.disabled { row.disabled.or(by_this) } else { None },
             ..row

@@ -62,6 +62,7 @@ impl Draft<'_> {
 
     pub(super) fn issue_as(&mut self, actor: &Actor, new: IssueNew) -> Result<Issued, StoreError> {
         let home = self.state.namespace(&new.namespace)?.clone();
+        issue::addresses_check(home.name.is_built_in(), &new.addresses)?;
         if self.state.credential(&CredentialRef::Name(home.name.clone(), new.name.clone())).is_some() {
             return Err(StoreError::NameTaken);
         }
@@ -83,7 +84,7 @@ impl Draft<'_> {
     }
 
     pub(super) fn credential_insert(&mut self, new: IssueNew, stamp: Stamp) -> CredentialRow {
-        let IssueNew { namespace, name, subject, scopes, labels, ttl } = new;
+        let IssueNew { namespace, name, subject, scopes, labels, ttl, addresses } = new;
         let row = CredentialRow {
             id: CredentialId::new(stamp.at, self.random()),
             namespace,
@@ -92,6 +93,7 @@ impl Draft<'_> {
             scopes,
             labels,
             ttl,
+            addresses,
             created_at: stamp.at,
             revision: stamp.revision,
             disabled: None,

@@ -134,5 +134,6 @@ fn root_new(before: usize) -> Result<IssueNew, StoreError> {
         scopes: ScopeSet::parse([ROOT_SCOPE]).map_err(wrong)?,
         labels: Labels::default(),
         ttl: None,
+        addresses: jeton_types::AddressList::default(),
     })
 }

@@ -6,6 +6,7 @@ use jeton_lifecycle::{
     Effect,
     access::Action,
     change::{self, CredentialFacts},
+    issue,
     namespace::{self as governing, NamespaceFacts},
     role,
 };
@@ -43,6 +44,9 @@ pub(super) fn credential_patch(
     actor.may_touch(&row)?;
     if let (true, Some(scopes)) = (row.namespace.is_built_in(), &patch.change.scopes) {
         role::scopes_are_roles(scopes)?;
+    }
+    if let Some(addresses) = &patch.change.addresses {
+        issue::addresses_check(row.namespace.is_built_in(), addresses)?;
     }
     if_match(patch.if_match.as_deref(), row.revision)?;
     let tokens = token::list(tx.conn, id)?;
@@ -236,6 +240,7 @@ fn write(
         scopes: after.scopes,
         labels: after.labels,
         ttl: after.ttl,
+        addresses: after.addresses,
         revision: stamp.revision,
         disabled,
         ..before
@@ -249,7 +254,8 @@ fn write(
             row::scopes_value(&row.scopes),
             row::labels_value(&row.labels),
             row.ttl.map(row::span_value),
-            row::int(row.revision.get())
+            row::int(row.revision.get()),
+            row::addresses_value(&row.addresses)
         ],
     )?;
     let off = row.disabled.as_ref();

@@ -33,7 +33,8 @@ pub(super) fn issue(tx: &mut Tx<'_>, caller: Caller, new: IssueNew) -> Result<Is
 /// Issues for an actor that may.
 pub(super) fn issue_as(tx: &mut Tx<'_>, actor: &Actor, new: IssueNew) -> Result<Issued, StoreError> {
     let namespace = namespace::find(tx.conn, &new.namespace)?.ok_or(StoreError::NotFound("namespace"))?;
-    let IssueNew { namespace: _, name, subject, scopes, labels, ttl } = new;
+    let IssueNew { namespace: _, name, subject, scopes, labels, ttl, addresses } = new;
+    issue::addresses_check(namespace.name.is_built_in(), &addresses)?;
     if find(tx.conn, &CredentialRef::Name(namespace.name.clone(), name.clone()))?.is_some() {
         return Err(StoreError::NameTaken);
     }
@@ -47,6 +48,7 @@ pub(super) fn issue_as(tx: &mut Tx<'_>, actor: &Actor, new: IssueNew) -> Result<
         scopes,
         labels,
         ttl,
+        addresses,
         created_at: stamp.at,
         revision: stamp.revision,
         disabled: None,
@@ -202,7 +204,8 @@ pub(super) fn insert(conn: &Connection, credential: &CredentialRow) -> Result<()
             row::labels_value(&credential.labels),
             credential.ttl.map(span_value),
             time_value(credential.created_at),
-            row::int(credential.revision.get())
+            row::int(credential.revision.get()),
+            row::addresses_value(&credential.addresses)
         ],
     )?;
     Ok(())

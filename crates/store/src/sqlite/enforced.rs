@@ -97,6 +97,7 @@ pub(super) fn entry(row: &Row<'_>) -> rusqlite::Result<TokenEntry> {
         subject: row::subject(row, 3)?,
         scopes: row::scopes(row, 4)?,
         expires_at: row::time_opt(row, 5)?,
+        addresses: row::addresses(row, 8)?,
         disabled: row.get(7)?,
         ended: row::end_reason(row, 6)?,
     })

@@ -27,6 +27,7 @@ const MIGRATIONS: &[&str] = &[
     sql!("migrations/0004_idempotency"),
     sql!("migrations/0005_set_hash"),
     sql!("migrations/0006_session_place"),
+    sql!("migrations/0007_addresses"),
 ];
 const STATEMENTS_CACHED: usize = 96;
 

@@ -5,8 +5,8 @@ use std::str::FromStr;
 use jeton_feed::record::EndReason;
 use jeton_lifecycle::Effect;
 use jeton_types::{
-    CredentialId, Digest, Freshness, Hash32, Label, NamespaceName, Place, Revision, RevocationId, ScopeSet, SessionId,
-    Span, StartId, TokenId, UnixTime,
+    AddressList, CredentialId, Digest, Freshness, Hash32, Label, NamespaceName, Place, Revision, RevocationId,
+    ScopeSet, SessionId, Span, StartId, TokenId, UnixTime,
 };
 use rusqlite::{
     Connection, Params, Row, ffi,
@@ -122,6 +122,11 @@ pub(super) fn scopes_value(scopes: &ScopeSet) -> String {
     scopes.to_string()
 }
 
+/// Joined by spaces, which no range contains; nothing for anywhere.
+pub(super) fn addresses_value(addresses: &AddressList) -> Option<String> {
+    (!addresses.is_anywhere()).then(|| addresses.to_string())
+}
+
 pub(super) fn labels_value(labels: &Labels) -> String {
     let map: serde_json::Map<String, serde_json::Value> =
         labels.iter().map(|label| (label.key.to_string(), label.value.to_string().into())).collect();
@@ -234,6 +239,12 @@ pub(super) fn scopes(row: &Row<'_>, column: usize) -> Found<ScopeSet> {
     ScopeSet::parse(text.split(' ').filter(|part| !part.is_empty())).map_err(|_| wrong_form(column))
 }
 
+/// A list that is empty, and not absent, is of the wrong form: it would be anywhere.
+pub(super) fn addresses(row: &Row<'_>, column: usize) -> Found<AddressList> {
+    let Some(text) = row.get_ref(column)?.as_str_or_null()? else { return Ok(AddressList::default()) };
+    AddressList::parse(text.split(' ')).map_err(|_| wrong_form(column))
+}
+
 pub(super) fn subject(row: &Row<'_>, column: usize) -> Found<Option<jeton_types::Subject>> {
     parsed_opt(row, column)
 }
@@ -299,6 +310,7 @@ pub(super) fn credential_row_at(row: &Row<'_>, first: usize) -> Found<Credential
         scopes: scopes(row, first + 4)?,
         labels: labels(row, first + 5)?,
         ttl: span_opt(row, first + 6)?,
+        addresses: addresses(row, first + 13)?,
         created_at: time(row, first + 7)?,
         revision: revision(row, first + 8)?,
         disabled: switched_off(row, first + 9)?,

@@ -5,8 +5,8 @@ use std::io;
 use jeton_feed::{record::Change, rollback::HeadKnown};
 use jeton_lifecycle::{Effect, Refusal, issue};
 use jeton_types::{
-    CredentialId, CredentialName, Freshness, Hash32, Invalid, NamespaceName, Prefix, Revision, ScopeSet, Secret,
-    StartId,
+    AddressList, CredentialId, CredentialName, Freshness, Hash32, Invalid, NamespaceName, Prefix, Revision, ScopeSet,
+    Secret, StartId,
 };
 use rusqlite::{Connection, params};
 
@@ -104,6 +104,7 @@ pub(super) fn root_ensure(
         scopes: ScopeSet::parse([ROOT_SCOPE]).map_err(wrong)?,
         labels: Labels::default(),
         ttl: None,
+        addresses: AddressList::default(),
     };
     let issued = credential::issue_as(tx, &Actor::system(), new)?;
     // Before the commit: a secret in the file that the store does not know is replaced at the next start, while one in
@@ -206,6 +207,7 @@ fn root_credential(name: CredentialName, id: CredentialId, stamp: Stamp) -> Resu
         scopes,
         labels: Labels::default(),
         ttl: None,
+        addresses: AddressList::default(),
         created_at: stamp.at,
         revision: stamp.revision,
         disabled: None,

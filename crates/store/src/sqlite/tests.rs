@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use jeton_types::{BootTime, Freshness, Now};
+use jeton_types::{AddressList, BootTime, Freshness, Now};
 use tempfile::TempDir;
 
 use super::*;
@@ -57,6 +57,7 @@ fn issue_new(name: &str) -> IssueNew {
         scopes: jeton_types::ScopeSet::default(),
         labels: Labels::default(),
         ttl: None,
+        addresses: AddressList::default(),
     }
 }
 

@@ -11,7 +11,7 @@ use jeton_store::{
         Labels, NamespacePatch, RevokeNew, Selector,
     },
 };
-use jeton_types::{Label, NamespaceName, Prefix};
+use jeton_types::{AddressList, Label, NamespaceName, Prefix};
 
 use crate::world::{Backend, World, check_chain, issue_new, named, scopes, span};
 
@@ -21,6 +21,7 @@ conformance! {
     what_has_ended_needs_the_same_rights,
     disabling_has_a_receipt_and_is_taken_back,
     scopes_are_narrowed_with_a_receipt_and_widened_without,
+    addresses_are_narrowed_with_a_receipt_and_widened_without,
     an_expiry_comes_nearer,
     deleted_is_for_good_and_the_name_stays_taken,
     a_change_of_what_has_changed_is_refused,
@@ -428,4 +429,42 @@ async fn credentials_are_found_by_what_they_are<B: Backend>() {
     assert_eq!(find(state(CredentialState::Active)).await, ["two"]);
     assert_eq!(find(state(CredentialState::Disabled)).await, ["one"]);
     assert_eq!(find(state(CredentialState::Deleted)).await, ["three"]);
+}
+
+async fn addresses_are_narrowed_with_a_receipt_and_widened_without<B: Backend>() {
+    let world = World::<B>::with_acme().await;
+    let list = |texts: &[&str]| AddressList::parse(texts.iter().copied()).unwrap();
+    let to = |texts: &[&str]| patch(CredentialChange { addresses: Some(list(texts)), ..CredentialChange::default() });
+    let new = IssueNew { addresses: list(&["10.0.0.0/8", "2001:db8::/32"]), ..issue_new("acme/billing") };
+    let issued = world.store.credential_issue(Caller::System, new.clone()).await.unwrap();
+    let id = issued.credential.id;
+    assert_eq!(issued.credential.addresses, new.addresses);
+    let last = async || world.records().await.pop().unwrap().changes;
+    assert_eq!(last().await, [Change::Token(issued.token.entry(&issued.credential))]);
+
+    let narrowed = world.store.credential_patch(Caller::System, id, to(&["10.0.0.0/9"])).await.unwrap();
+    assert_eq!(narrowed.revocation.as_ref().map(|revocation| revocation.effect), Some(Effect::Narrow));
+    let told = |changes: &[Change]| match changes {
+        [Change::Token(entry)] => entry.addresses.clone(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(told(&last().await), list(&["10.0.0.0/9"]));
+    let widened = world.store.credential_patch(Caller::System, id, to(&[])).await.unwrap();
+    assert_eq!((widened.revocation, told(&last().await)), (None, AddressList::default()));
+    let bound = world.store.credential_patch(Caller::System, id, to(&["0.0.0.0/0", "::/0"])).await.unwrap();
+    assert_eq!(bound.revocation.unwrap().effect, Effect::Narrow, "an unknown address is shut out");
+    let found = world.store.token_by_digest(issued.token.digest).await.unwrap().unwrap();
+    assert_eq!(found.1.addresses, list(&["0.0.0.0/0", "::/0"]));
+    let next = world.store.credential_rotate(Caller::System, named("acme/billing"), span("1h")).await.unwrap();
+    assert!(
+        matches!(&last().await[0], Change::Token(entry) if entry.token == next.token.id && entry.addresses == found.1.addresses)
+    );
+
+    let refused = |outcome| matches!(outcome, Err(StoreError::Refused(Refusal::AddressesBuiltIn)));
+    let root = IssueNew { scopes: scopes(&["verifier@acme"]), addresses: list(&["::1"]), ..issue_new("jeton/edge") };
+    assert!(refused(world.store.credential_issue(Caller::System, root.clone()).await.map(drop)));
+    let plain = IssueNew { addresses: AddressList::default(), ..root };
+    let edge = world.store.credential_issue(Caller::System, plain).await.unwrap().credential.id;
+    assert!(refused(world.store.credential_patch(Caller::System, edge, to(&["::1"])).await.map(drop)));
+    check_chain(&world.records().await);
 }

@@ -17,7 +17,7 @@ use jeton_store::{
     Disk, Memory, OpenConfig, Sqlite, Store, StoreError,
     model::{Bearer, Caller, CredentialRef, IssueNew, Issued, Labels, NamespaceNew, RevokeNew, Revoked, Selector},
 };
-use jeton_types::{BootTime, Clock, Entropy, Now, Revision, ScopeSet, Span, StartId, UnixTime};
+use jeton_types::{AddressList, BootTime, Clock, Entropy, Now, Revision, ScopeSet, Span, StartId, UnixTime};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
@@ -225,6 +225,7 @@ pub(crate) fn issue_new(credential: &str) -> IssueNew {
         scopes: ScopeSet::default(),
         labels: Labels::default(),
         ttl: None,
+        addresses: AddressList::default(),
     }
 }
 

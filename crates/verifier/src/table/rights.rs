@@ -3,12 +3,13 @@
 use std::{collections::HashSet, sync::Arc};
 
 use jeton_feed::record::TokenEntry;
-use jeton_types::ScopeSet;
+use jeton_types::{AddressList, ScopeSet};
 
 /// The part of an entry of which a namespace knows few kinds, however many tokens it has.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Rights {
     pub(super) scopes: ScopeSet,
+    pub(super) addresses: AddressList,
 }
 
 /// Every kind that a table holds. Only its writer comes here.
@@ -25,7 +26,7 @@ const SWEEP_MIN: usize = 1024;
 impl Known {
     /// The one copy of this entry's rights.
     pub(super) fn of(&mut self, entry: &TokenEntry) -> Arc<Rights> {
-        let rights = Rights { scopes: entry.scopes.clone() };
+        let rights = Rights { scopes: entry.scopes.clone(), addresses: entry.addresses.clone() };
         if let Some(known) = self.kinds.get(&rights) {
             return Arc::clone(known);
         }
@@ -54,6 +55,7 @@ mod tests {
             subject: None,
             scopes: ScopeSet::parse([scope]).unwrap(),
             expires_at: None,
+            addresses: AddressList::default(),
             disabled: false,
             ended: None,
         }

@@ -50,6 +50,7 @@ impl Row {
             subject: self.subject.clone(),
             scopes: self.rights.scopes.clone(),
             expires_at: self.expires.then_some(self.expires_at),
+            addresses: self.rights.addresses.clone(),
             disabled: self.disabled,
             ended: self.ended,
         }

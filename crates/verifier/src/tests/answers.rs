@@ -7,10 +7,13 @@ use jeton_feed::{
     record::{Change, EndReason, Policy, TokenEntry},
     replica::{Replica as _, Unappliable, Visible},
 };
-use jeton_types::{Now, ScopeSet, UnixTime};
+use jeton_types::{AddressList, Now, ScopeSet, UnixTime};
 
 use super::{AUTHORITY, Held, START, acme, hooked, hooked::Hooked, lease, part, policy, record, replica_of, revision};
-use crate::{Code, MemoryReplica, Outcome, Required, Source, StaleWhy, decide, first_use::FirstUse};
+use crate::{
+    Code, MemoryReplica, Outcome, Required, Source, StaleWhy, Waiting, decide,
+    first_use::{CaughtUp, FirstUse},
+};
 
 fn known() -> Held {
     Held::new("acme_live", 5, 1)
@@ -24,13 +27,15 @@ fn after(millis: u64) -> Now {
 fn words(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Answer(verdict) => format!("{} {}", verdict.code(), verdict.source()),
-        Outcome::NeedsWatermark(waiting) => format!("needs a watermark of {}", waiting.birth),
+        Outcome::NeedsWatermark(Waiting::Token { birth, .. }) => format!("needs a watermark of {birth}"),
+        Outcome::NeedsWatermark(Waiting::Revision(revision)) => format!("needs revision {revision}"),
+        Outcome::NeedsWatermark(Waiting::Age) => "needs a newer view".to_owned(),
         Outcome::Stale(why) => format!("stale {}", why.as_str()),
     }
 }
 
 fn check(replica: &MemoryReplica, held: &Held, at: Now, expect: &str) {
-    assert_eq!(words(&replica.verify(&held.text, &Required::default(), || at)), expect);
+    assert_eq!(words(&replica.verify(&held.text, &Required::default(), None, || at)), expect);
 }
 
 fn leased(grace_secs: u64, rows: Vec<TokenEntry>) -> MemoryReplica {
@@ -54,8 +59,8 @@ fn the_codes_under_a_lease() {
     check(&replica, &Held::new("other", 11, 4), START, "unknown replica");
     let malformed = Held { text: b"acme_live_x".to_vec(), ..known() };
     check(&replica, &malformed, START, "malformed replica");
-    let required = Required { scopes: ScopeSet::parse(["orders:write"]).unwrap() };
-    let outcome = replica.verify(&known().text, &required, || START);
+    let required = Required { scopes: ScopeSet::parse(["orders:write"]).unwrap(), ..Required::default() };
+    let outcome = replica.verify(&known().text, &required, None, || START);
     assert_eq!(words(&outcome), "insufficient_scope replica");
 }
 
@@ -66,7 +71,7 @@ fn a_verdict_carries_its_evidence() {
     entry.expires_at = Some(AUTHORITY.plus(Duration::from_secs(100)));
     let replica = leased(30, vec![entry]);
     replica.watermark_advance(revision(33));
-    let Outcome::Answer(verdict) = replica.verify(&known().text, &Required::default(), || after(2_000)) else {
+    let Outcome::Answer(verdict) = replica.verify(&known().text, &Required::default(), None, || after(2_000)) else {
         panic!("no answer")
     };
     assert!(verdict.valid());
@@ -78,7 +83,7 @@ fn a_verdict_carries_its_evidence() {
     assert_eq!(verdict.as_of(), AUTHORITY.plus(Duration::from_secs(2)));
     assert_eq!(verdict.not_after(), Some(AUTHORITY.plus(Duration::from_secs(5))));
     // In grace until grace ends, or the token does.
-    let Outcome::Answer(verdict) = replica.verify(&known().text, &Required::default(), || after(6_000)) else {
+    let Outcome::Answer(verdict) = replica.verify(&known().text, &Required::default(), None, || after(6_000)) else {
         panic!("no answer")
     };
     assert_eq!((verdict.source(), verdict.not_after()), (Source::Grace, Some(AUTHORITY.plus(Duration::from_secs(35)))));
@@ -135,7 +140,7 @@ fn a_fresh_token_in_grace_is_never_unknown() {
     first_use.join(START.boot, None).unwrap();
     first_use.sent(START.boot, 3);
     let caught_up = first_use.answered(3).caught_up;
-    let outcome = replica.verify_caught_up(&fresh.text, &Required::default(), caught_up, || after(6_000));
+    let outcome = replica.verify_caught_up(&fresh.text, &Required::default(), None, caught_up, || after(6_000));
     assert_eq!(words(&outcome), "unknown grace");
 }
 
@@ -166,7 +171,7 @@ fn a_void_between_look_and_release_lets_nothing_out() {
         (Void::Goodbye, "stale leaving"),
     ] {
         let replica = leased(30, vec![known().entry()]);
-        let computed = replica.look(&known().text, START).unwrap().compute(&Required::default());
+        let computed = replica.look(&known().text, START).unwrap().compute(&Required::default(), None);
         replica.lease_void(void);
         assert_eq!(words(&computed.release(START, &replica)), expect);
     }
@@ -175,7 +180,7 @@ fn a_void_between_look_and_release_lets_nothing_out() {
 #[test]
 fn the_lease_of_the_look_counts_and_not_a_newer_one() {
     let replica = leased(0, vec![known().entry()]);
-    let computed = replica.look(&known().text, START).unwrap().compute(&Required::default());
+    let computed = replica.look(&known().text, START).unwrap().compute(&Required::default(), None);
     // The process slept; meanwhile the token was revoked and another lease granted.
     let _ = replica.record_apply(&record(10, 20, vec![known().end()])).unwrap();
     assert!(replica.lease_set(lease(2, after(6_000)), 0));
@@ -191,7 +196,7 @@ fn the_lease_of_the_look_counts_and_not_a_newer_one() {
         }
         if reads.get() == 1 { START } else { after(6_500) }
     };
-    let outcome = replica.verify(&known().text, &Required::default(), clock);
+    let outcome = replica.verify(&known().text, &Required::default(), None, clock);
     assert_eq!((words(&outcome).as_str(), reads.get()), ("valid replica", 4));
 }
 
@@ -207,7 +212,7 @@ fn a_jump_at_the_release_voids_the_lease_for_all() {
     assert!(replica.lease_set(lease(3, jumped), replica.lease_generation()));
     check(&replica, &known(), jumped, "valid replica");
     // An old look that sees the jump late does not void what was granted after it.
-    let late = replica.look(&known().text, jumped).unwrap().compute(&Required::default());
+    let late = replica.look(&known().text, jumped).unwrap().compute(&Required::default(), None);
     assert_eq!(words(&late.release(jumped, &replica)), "valid replica");
 }
 
@@ -225,7 +230,7 @@ fn expiry_may_pass_between_computing_and_release() {
     entry.expires_at = Some(AUTHORITY.plus(Duration::from_millis(1_250)));
     let replica = leased(0, vec![entry]);
     // Reckoned a quarter fast: 1.25 s of authority time have passed after 1 s.
-    let computed = replica.look(&known().text, after(999)).unwrap().compute(&Required::default());
+    let computed = replica.look(&known().text, after(999)).unwrap().compute(&Required::default(), None);
     assert_eq!(words(&computed.release(after(1_000), &replica)), "expired replica");
     check(&replica, &known(), after(999), "valid replica");
 }
@@ -294,7 +299,7 @@ fn what_is_of_another_history_is_replaced_by_an_older_snapshot() {
     let replica = leased(30, vec![known().entry(), kept.entry(), gone.entry()]);
     let _ = replica.record_apply(&record(10, 20, vec![known().end()])).unwrap();
     // Looked at before, released after.
-    let early = replica.look(&kept.text, START).unwrap().compute(&Required::default());
+    let early = replica.look(&kept.text, START).unwrap().compute(&Required::default(), None);
     let generation = replica.lease_generation();
     replica.lease_void(Void::OtherStore);
     replica.anew();
@@ -345,7 +350,7 @@ fn a_snapshot_replaces_the_whole_and_an_older_one_nothing() {
 #[test]
 fn another_policy_is_in_force_at_once_and_keeps_the_table() {
     let replica = leased(30, vec![known().entry()]);
-    let computed = replica.look(&known().text, after(6_000)).unwrap().compute(&Required::default());
+    let computed = replica.look(&known().text, after(6_000)).unwrap().compute(&Required::default(), None);
     let _ = replica.record_apply(&record(10, 20, vec![Change::Policy(policy(0))])).unwrap();
     check(&replica, &known(), after(6_000), "stale lapsed");
     check(&replica, &known(), after(4_000), "valid replica");
@@ -363,7 +368,7 @@ fn a_read_that_is_overtaken_by_another_view_is_made_again() {
         let _ = inner.record_apply(&record(10, 20, vec![Change::Policy(policy(0))])).unwrap();
     };
     hooked::around_next_find(strict, || {});
-    let outcome = replica.verify(&known().text, &Required::default(), || after(6_000));
+    let outcome = replica.verify(&known().text, &Required::default(), None, || after(6_000));
     assert_eq!(words(&outcome), "stale lapsed");
     // A snapshot: the table read is the one in force (S4).
     let inner = Arc::clone(&replica);
@@ -374,30 +379,30 @@ fn a_read_that_is_overtaken_by_another_view_is_made_again() {
         let _ = inner.snapshot_end(revision(30));
     };
     hooked::around_next_find(snapshot, || {});
-    let outcome = replica.verify(&known().text, &Required::default(), || START);
+    let outcome = replica.verify(&known().text, &Required::default(), None, || START);
     assert_eq!(words(&outcome), "revoked replica");
 }
 
 #[test]
 fn the_reason_that_never_changes_is_told_first() {
-    let required = Required { scopes: ScopeSet::parse(["orders:write"]).unwrap() };
+    let required = Required { scopes: ScopeSet::parse(["orders:write"]).unwrap(), ..Required::default() };
     let mut entry = known().entry();
-    assert_eq!(decide(&entry, false, &Required::default(), AUTHORITY), Code::Valid);
-    assert_eq!(decide(&entry, false, &required, AUTHORITY), Code::InsufficientScope);
-    assert_eq!(decide(&entry, true, &required, AUTHORITY), Code::Disabled, "its namespace is");
+    assert_eq!(decide(&entry, false, &Required::default(), None, AUTHORITY), Code::Valid);
+    assert_eq!(decide(&entry, false, &required, None, AUTHORITY), Code::InsufficientScope);
+    assert_eq!(decide(&entry, true, &required, None, AUTHORITY), Code::Disabled, "its namespace is");
     entry.disabled = true;
-    assert_eq!(decide(&entry, false, &required, AUTHORITY), Code::Disabled);
+    assert_eq!(decide(&entry, false, &required, None, AUTHORITY), Code::Disabled);
     entry.expires_at = Some(AUTHORITY);
-    assert_eq!(decide(&entry, false, &required, AUTHORITY.minus(Duration::from_micros(1))), Code::Disabled);
-    assert_eq!(decide(&entry, false, &required, AUTHORITY), Code::Expired);
+    assert_eq!(decide(&entry, false, &required, None, AUTHORITY.minus(Duration::from_micros(1))), Code::Disabled);
+    assert_eq!(decide(&entry, false, &required, None, AUTHORITY), Code::Expired);
     entry.ended = Some(EndReason::Revoked);
-    assert_eq!(decide(&entry, false, &required, UnixTime::ZERO), Code::Revoked);
+    assert_eq!(decide(&entry, false, &required, None, UnixTime::ZERO), Code::Revoked);
 }
 
 #[test]
 fn what_is_disabled_is_refused_until_it_is_enabled() {
     let (replica, token) = (leased(0, vec![known().entry()]), known());
-    let says = |replica: &MemoryReplica| words(&replica.verify(&token.text, &Required::default(), || START));
+    let says = |replica: &MemoryReplica| words(&replica.verify(&token.text, &Required::default(), None, || START));
     let switched = |disabled| Change::Policy(Policy { disabled, ..policy(0) });
     let entry = |disabled| Change::Token(TokenEntry { disabled, ..known().entry() });
     let mut at = 10;
@@ -412,8 +417,8 @@ fn what_is_disabled_is_refused_until_it_is_enabled() {
         at += 1;
         assert_eq!(says(&replica), expect, "revision {at}");
     }
-    let required = Required { scopes: ScopeSet::parse(["orders:read"]).unwrap() };
-    let outcome = replica.verify(&token.text, &required, || START);
+    let required = Required { scopes: ScopeSet::parse(["orders:read"]).unwrap(), ..Required::default() };
+    let outcome = replica.verify(&token.text, &required, None, || START);
     assert_eq!(words(&outcome), "insufficient_scope replica", "its scopes were narrowed");
     let _ = replica.record_apply(&record(at, at + 1, vec![known().end()])).unwrap();
     let _ = replica.record_apply(&record(at + 1, at + 2, vec![entry(false)])).unwrap();
@@ -426,4 +431,86 @@ fn stale_says_why() {
     for code in Code::ALL {
         assert!(code.as_str().chars().all(|char| char.is_ascii_lowercase() || char == '_'), "{code}");
     }
+}
+
+fn demanded(at_least: Option<u64>, max_age_ms: Option<u64>) -> Required {
+    Required { at_least: at_least.map(revision), max_age: max_age_ms.map(Duration::from_millis), ..Required::default() }
+}
+
+fn caught_up() -> CaughtUp {
+    let mut first_use = FirstUse::new();
+    first_use.join(START.boot, None).unwrap();
+    first_use.sent(START.boot, 1);
+    first_use.answered(1).caught_up
+}
+
+#[test]
+fn a_revision_that_was_demanded_is_waited_for() {
+    let replica = leased(30, vec![known().entry()]);
+    let says = |at_least| words(&replica.verify(&known().text, &demanded(Some(at_least), None), None, || START));
+    assert_eq!((says(9).as_str(), says(10).as_str()), ("valid replica", "valid replica"));
+    assert_eq!(says(11), "needs revision 11");
+    let after_asking = |at_least| {
+        let required = demanded(Some(at_least), None);
+        words(&replica.verify_caught_up(&known().text, &required, None, caught_up(), || START))
+    };
+    assert_eq!(after_asking(11), "stale behind", "the authority has not got there either");
+    replica.watermark_advance(revision(11));
+    assert_eq!((says(11).as_str(), after_asking(11).as_str()), ("valid replica", "valid replica"));
+    // Whatever is refused is refused on that evidence too; but what never changes needs none.
+    let unknown = Held::new("acme_live", 5, 9);
+    assert_eq!(words(&replica.verify(&unknown.text, &demanded(Some(12), None), None, || START)), "needs revision 12");
+    assert_eq!(words(&replica.verify(b"x", &demanded(Some(12), None), None, || START)), "malformed replica");
+    let _ = replica.record_apply(&record(10, 20, vec![known().end()])).unwrap();
+    assert_eq!(says(99), "revoked replica");
+}
+
+#[test]
+fn evidence_is_as_old_as_the_question_that_brought_it() {
+    let replica = leased(30, vec![known().entry()]);
+    let says =
+        |max_age, at: u64| words(&replica.verify(&known().text, &demanded(None, Some(max_age)), None, || after(at)));
+    // The renewal was sent at the start, and is granted to whoever is at most a second behind; a quarter for the clocks.
+    assert_eq!(says(1_250, 0), "valid replica");
+    assert_eq!(says(1_249, 0), "needs a newer view");
+    assert_eq!(says(3_000, 1_750), "valid replica");
+    assert_eq!(says(3_000, 1_751), "needs a newer view");
+    // That something arrives says nothing of when it was sent.
+    replica.watermark_advance(revision(33));
+    assert_eq!(says(1_249, 0), "needs a newer view");
+    // Caught up is as new as can be, until that is old as well.
+    let required = demanded(None, Some(0));
+    let outcome = replica.verify_caught_up(&known().text, &required, None, caught_up(), || after(4_000));
+    assert_eq!(words(&outcome), "valid replica");
+    replica.confirm(after(4_000).boot);
+    assert_eq!((says(500, 4_500).as_str(), says(499, 4_500).as_str()), ("valid replica", "needs a newer view"));
+    replica.confirm(after(1_000).boot);
+    assert_eq!(says(500, 4_500), "valid replica", "it only grows");
+    assert_eq!(says(3_600_000, 20_000), "valid grace");
+    assert_eq!(says(3_600_000, 40_000), "stale lapsed", "no demand makes up for the lease");
+}
+
+#[test]
+fn a_token_bound_to_addresses() {
+    let bound =
+        TokenEntry { addresses: AddressList::parse(["10.0.0.0/8", "2001:db8::/32"]).unwrap(), ..known().entry() };
+    let replica = leased(30, vec![bound.clone()]);
+    let says = |client: Option<&str>| {
+        let client = client.map(|text| text.parse().unwrap());
+        words(&replica.verify(&known().text, &Required::default(), client, || START))
+    };
+    assert_eq!(says(Some("10.1.2.3")), "valid replica");
+    assert_eq!(says(Some("::ffff:10.1.2.3")), "valid replica");
+    assert_eq!(says(Some("2001:db8::1")), "valid replica");
+    assert_eq!(says(Some("11.1.2.3")), "address_denied replica");
+    assert_eq!(says(None), "address_denied replica", "who is not known is in no range");
+    let narrower = TokenEntry { addresses: AddressList::parse(["10.0.0.0/16"]).unwrap(), ..bound };
+    let _ = replica.record_apply(&record(10, 20, vec![Change::Token(narrower.clone())])).unwrap();
+    assert_eq!(
+        (says(Some("10.0.2.3")).as_str(), says(Some("10.1.2.3")).as_str()),
+        ("valid replica", "address_denied replica")
+    );
+    let required = Required { scopes: ScopeSet::parse(["orders:write"]).unwrap(), ..Required::default() };
+    let code = |disabled| decide(&narrower, disabled, &required, None, AUTHORITY);
+    assert_eq!((code(false), code(true)), (Code::AddressDenied, Code::Disabled));
 }

@@ -46,7 +46,7 @@ fn snapshot(replica: &MemoryReplica, at: u64, rows: Vec<TokenEntry>) -> Result<V
 }
 
 fn answer(replica: &MemoryReplica, held: &Held) -> Result<Code, StaleWhy> {
-    match replica.verify(&held.text, &Required::default(), || START) {
+    match replica.verify(&held.text, &Required::default(), None, || START) {
         Outcome::Answer(verdict) => Ok(verdict.code()),
         Outcome::Stale(why) => Err(why),
         Outcome::NeedsWatermark(_) => panic!("too new"),

@@ -14,8 +14,8 @@ use jeton_feed::{
     replica::Replica as _,
 };
 use jeton_types::{
-    BootTime, CredentialId, Digest, Freshness, Hash32, NamespaceName, Now, Revision, ScopeSet, Span, StartId, TokenId,
-    UnixTime, token,
+    AddressList, BootTime, CredentialId, Digest, Freshness, Hash32, NamespaceName, Now, Revision, ScopeSet, Span,
+    StartId, TokenId, UnixTime, token,
 };
 
 use crate::{MemoryReplica, Table};
@@ -78,6 +78,7 @@ impl Held {
             subject: None,
             scopes: ScopeSet::parse(["orders:read"]).unwrap(),
             expires_at: None,
+            addresses: AddressList::default(),
             disabled: false,
             ended: None,
         }

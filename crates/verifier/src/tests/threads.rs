@@ -14,7 +14,7 @@ const TOKENS: usize = 250;
 const READERS: usize = 3;
 
 fn code(replica: &MemoryReplica, held: &Held) -> Option<Code> {
-    match replica.verify(&held.text, &Required::default(), || START) {
+    match replica.verify(&held.text, &Required::default(), None, || START) {
         Outcome::Answer(verdict) => Some(verdict.code()),
         _ => None,
     }

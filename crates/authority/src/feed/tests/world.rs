@@ -195,6 +195,7 @@ impl World {
             scopes: ScopeSet::new([scope.parse().unwrap()]).unwrap(),
             labels: Labels::default(),
             ttl,
+            addresses: jeton_types::AddressList::default(),
         };
         self.store.credential_issue(Caller::System, new).await.unwrap()
     }

@@ -10,8 +10,8 @@ use jeton_store::model::{
     TokenRow,
 };
 use jeton_types::{
-    CredentialId, Digest, Freshness, Label, NamespaceName, Place, Revision, RevocationId, ScopeSet, SessionId, Span,
-    StartId, TokenId, UnixTime,
+    AddressList, CredentialId, Digest, Freshness, Label, NamespaceName, Place, Revision, RevocationId, ScopeSet,
+    SessionId, Span, StartId, TokenId, UnixTime,
 };
 
 use super::call::{Answer, Call, Key};
@@ -292,7 +292,13 @@ impl Draw<'_> {
             subject: self.subject(),
             labels: self.labels(),
             ttl: self.ttl(),
+            addresses: self.addresses(),
         }
+    }
+
+    fn addresses(&mut self) -> AddressList {
+        let lists: [&[&str]; 4] = [&[], &["10.0.0.0/8"], &["10.0.0.0/9", "10.128.0.0/9"], &["10.0.0.0/9", "::1"]];
+        AddressList::parse(lists[self.below(4)].iter().copied()).unwrap()
     }
 
     fn credential_row(&mut self) -> Option<CredentialRow> {
@@ -328,7 +334,7 @@ impl Draw<'_> {
 
     fn credential_patch(&mut self, row: Option<&CredentialRow>) -> CredentialPatch {
         let mut change = CredentialChange::default();
-        match self.below(8) {
+        match self.below(9) {
             0 => change.disabled = Some(true),
             1 => change.disabled = Some(false),
             2 | 3 => {
@@ -338,6 +344,7 @@ impl Draw<'_> {
             4 => change.subject = Some(self.subject()),
             5 => change.labels = Some(self.labels()),
             6 => change.ttl = Some(self.ttl()),
+            7 => change.addresses = Some(self.addresses()),
             _ => change.expires_at = Some(self.seen.now.plus(Duration::from_secs(self.below(600) as u64))),
         }
         if self.rarely(6) {

@@ -70,7 +70,7 @@ fn look(world: &Rc<RefCell<World>>, mut verification: Verification, before: Mean
     verification.freshness = looked.freshness;
     verification.dead = *dead.borrow();
     let looked = if let Some(caught_up) = verification.caught_up { looked.caught_up(caught_up) } else { looked };
-    verification.computed = Some(looked.compute(&Required::default()));
+    verification.computed = Some(looked.compute(&Required::default(), None));
     world.borrow_mut().running.push(verification);
 }
 
