@@ -17,7 +17,7 @@ pub(crate) fn issued() -> Value {
     json!({
         "credential": {
             "id": CredentialId::from_bytes([1; 16]), "namespace": "acme", "name": "billing", "subject": null, "scopes": [],
-            "labels": {}, "ttl": null, "created_at": "2026-01-02T03:04:05.678901Z", "revision": 9, "state": "active",
+            "labels": {}, "ttl": null, "constraints": { "addresses": [] }, "created_at": "2026-01-02T03:04:05.678901Z", "revision": 9, "state": "active",
             "disabled_at": null, "deleted_at": null,
         },
         "token": {
