@@ -160,6 +160,7 @@ pub fn entry(number: u64, subjects: Subjects) -> TokenEntry {
         subject: subject.parse().ok(),
         scopes: ScopeSet::parse(scopes.iter().map(String::as_str)).expect("scopes"),
         expires_at: Some(UnixTime::from_micros(u64::MAX / 2)),
+        addresses: jeton_types::AddressList::default(),
         disabled: false,
         ended: None,
     }

@@ -61,7 +61,7 @@ fn lease(replica: &MemoryReplica) {
 }
 
 fn valid(replica: &MemoryReplica, text: &[u8]) -> bool {
-    match replica.verify(text, &Required::default(), || SystemClock.now()) {
+    match replica.verify(text, &Required::default(), None, || SystemClock.now()) {
         Outcome::Answer(verdict) => verdict.valid(),
         other => panic!("no answer: {other:?}"),
     }

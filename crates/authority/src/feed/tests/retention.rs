@@ -87,6 +87,7 @@ async fn a_stream_that_is_overtaken_by_the_cut_gets_a_snapshot() {
             scopes: scopes.clone(),
             labels: Labels::default(),
             ttl: None,
+            addresses: jeton_types::AddressList::default(),
         };
         world.store.credential_issue(Caller::System, new)
     };
