@@ -5,7 +5,7 @@
 use std::fs;
 
 use jeton_api::revocation::{LineState, RevocationView, VerifierLine};
-use jeton_testkit::{Authority, Jeton, Web};
+use jeton_testkit::{Authority, Jeton, Strace, Web};
 
 struct World {
     jeton: Jeton,
@@ -106,6 +106,44 @@ async fn without_a_state_folder_and_with_one_of_another_place_silence_decides() 
     for name in ["edge-1", "edge-2"] {
         assert_eq!(states(&lines, name), [LineState::Acked, LineState::Fenced], "{name}");
     }
+}
+
+/// The disk of the folder fails: at the start that is said, and later it costs nothing but what the folder is for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_that_cannot_be_written() {
+    let world = World::new("strict");
+    let (state, lock) = (world.jeton.text("state"), world.jeton.text("state/state.lock"));
+    world.sidecar("edge-1", &["--state-dir", &state]).await.kill();
+    let failing = |call: &str, error: &str| {
+        let log = world.jeton.path(&format!("{call}.log"));
+        Strace::failing(log, call, error, 1, std::slice::from_ref(&lock))
+    };
+    let trace = failing("ftruncate", "ENOSPC");
+    let feed = format!("http://{}", world.authority.feed);
+    let token = world.jeton.text("edge-1.token");
+    let sidecar = ["sidecar", "--feed", &feed, "--namespace", "acme", "--token-file", &token, "--http", "127.0.0.1:0"];
+    let refused =
+        world.jeton.run_below(&trace.arguments(), &[&sidecar[..], &["--state-dir", &state]].concat()).expect(2);
+    trace.finish();
+    assert_eq!(trace.injected().len(), 1);
+    assert!(refused.err.contains("make room there") && refused.err.contains("No space left"), "{}", refused.err);
+
+    // Nothing was lost by that; and a session that may not be listed is served like any other.
+    assert_eq!(states(&world.revoke(false), "edge-1"), [LineState::Pending]);
+    let trace = failing("fdatasync", "EIO");
+    let folder = ["--state-dir", state.as_str()];
+    let second = world.jeton.sidecar_below(&trace.arguments(), world.authority.feed, "edge-1", "acme", &folder);
+    second.until_ready(&world.web).await;
+    let lines = world.revoke(true);
+    assert_eq!(states(&lines, "edge-1"), [LineState::Succeeded]);
+    second.kill();
+    trace.finish();
+    assert!(!trace.injected().is_empty());
+    world.root(&["rotate", "acme/billing"]);
+    let _third = world.sidecar("edge-1", &folder).await;
+    let lines = states(&world.revoke(true), "edge-1");
+    assert_eq!(lines[0], LineState::Acked);
+    assert!(matches!(lines[1..], [] | [LineState::Succeeded | LineState::Fenced]), "{lines:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

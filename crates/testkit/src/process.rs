@@ -152,6 +152,12 @@ impl Jeton {
         Output::of(self.command(arguments))
     }
 
+    /// The same below another program: `above` and its arguments.
+    #[must_use]
+    pub fn run_below(&self, above: &[&str], arguments: &[&str]) -> Output {
+        Output::of(self.command_below(above, arguments))
+    }
+
     /// Runs a command against `authority`, as root.
     #[must_use]
     pub fn as_root(&self, authority: &Authority, arguments: &[&str]) -> Output {

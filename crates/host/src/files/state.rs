@@ -49,7 +49,7 @@ pub enum StateError {
         path: PathBuf,
     },
     /// The operating system refused.
-    #[error("cannot {action} {}", path.display())]
+    #[error("cannot {action} {}; make room there and make it this user's own, or choose another folder", path.display())]
     Io {
         /// What was tried.
         action: &'static str,
@@ -77,6 +77,8 @@ struct List {
     file: File,
     listed: Vec<SessionId>,
     lines: usize,
+    /// A write failed, perhaps in the middle of a line.
+    torn: bool,
 }
 
 /// What the lock file said when it was locked.
@@ -124,7 +126,7 @@ impl StateLock {
                 // What is no text, or too long, is no list.
                 let read = (&file).take(BYTES_MAX + 1).read_to_string(&mut text);
                 let found = read.ok().filter(|read| *read as u64 <= BYTES_MAX).and_then(|_| parse(&text));
-                let list = Mutex::new(List { file, listed: Vec::new(), lines: 0 });
+                let list = Mutex::new(List { file, listed: Vec::new(), lines: 0, torn: false });
                 return Ok((Self { path, place, list }, found));
             }
         }
@@ -185,9 +187,13 @@ impl List {
         if self.lines + lines.len() > LINES_MAX {
             self.rewrite(place)?;
         }
-        let text: String = lines.iter().map(|(sign, session)| format!("{sign}{session}\n")).collect();
+        // What follows half a line would be read as the rest of it.
+        let mut text = if self.torn { "\n".to_owned() } else { String::new() };
+        text.extend(lines.iter().map(|(sign, session)| format!("{sign}{session}\n")));
         self.lines += lines.len();
+        self.torn = true;
         self.file.write_all(text.as_bytes())?;
+        self.torn = false;
         self.file.sync_data()
     }
 
@@ -197,7 +203,9 @@ impl List {
         self.file.seek(SeekFrom::Start(0))?;
         let mut text = header(place);
         text.extend(self.listed.iter().map(|session| format!("+{session}\n")));
+        self.torn = true;
         self.file.write_all(text.as_bytes())?;
+        self.torn = false;
         self.lines = self.listed.len();
         self.file.sync_all()
     }
@@ -309,6 +317,29 @@ mod tests {
         assert_eq!(take(&folder).1.unwrap().sessions, [session(3)]);
         let facts = |name: &str| fs::metadata(folder.path().join("state").join(name)).unwrap().mode() & 0o777;
         assert_eq!((facts(LOCK), facts("")), (0o600, 0o700));
+    }
+
+    /// A disk that is full, and has room again.
+    #[test]
+    fn a_list_that_cannot_be_written_is_short_and_never_wrong() {
+        let folder = TempDir::new().unwrap();
+        let (lock, _) = take(&folder);
+        lock.begin(&[session(1)]).unwrap();
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let file = std::mem::replace(&mut lock.list().file, full);
+        for _ in 0..2 {
+            assert_eq!(lock.add(session(2)).unwrap_err().kind(), io::ErrorKind::StorageFull);
+            assert_eq!(lock.remove(&[session(1)]).unwrap_err().kind(), io::ErrorKind::StorageFull);
+        }
+        (&file).write_all(format!("+{}", session(2)).split_at(9).0.as_bytes()).unwrap();
+        lock.list().file = file;
+        lock.add(session(3)).unwrap();
+        lock.add(session(2)).unwrap();
+        drop(lock);
+        let (lock, found) = take(&folder);
+        assert_eq!(found.unwrap().sessions, [session(1), session(3), session(2)], "its end may be claimed once more");
+        lock.list().file = File::options().write(true).open("/dev/full").unwrap();
+        assert!(lock.begin(&[]).is_err());
     }
 
     #[test]

@@ -14,6 +14,8 @@ const WRITES_MAX: usize = 100_000;
 /// Mutations of every kind, and the seed of their order.
 const STEPS: usize = 30;
 const SCRIPT: u64 = 22;
+/// Of those that are made to fail at all, so many once for a used-up quota.
+const QUOTA_EVERY: usize = 8;
 /// Of the small disk, and of what is held back on it.
 const DISK_MIB: usize = 48;
 const BALLAST_MIB: &str = "12";
@@ -76,13 +78,26 @@ fn full_or(answer: &Answer, status: u16) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_write_finds_no_room_once() {
+    let found = no_room_at(faults(1..WRITES_MAX), "ENOSPC").await;
+    report(&format!("enospc: {found}"));
+}
+
+/// To SQLite another error than a full disk; to whoever asks the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quota_is_a_full_disk() {
+    let found = no_room_at(faults(1..WRITES_MAX).step_by(QUOTA_EVERY), "EDQUOT").await;
+    report(&format!("edquot: {found}"));
+}
+
+/// Plays the script with each of these writes failing so, until the script is over before it.
+async fn no_room_at(writes: impl Iterator<Item = usize>, error: &str) -> String {
     // The same choices in every run, so that the writes are the same: the parts together are every write of one script.
     let script = Dice::fixed(SCRIPT);
     let (mut played, mut starts, mut refused) = (0, 0, 0);
-    let mut writes = None;
-    for nth in faults(1..WRITES_MAX) {
+    let mut in_all = None;
+    for nth in writes {
         let jeton = Jeton::new(env!("CARGO_BIN_EXE_jeton"));
-        let trace = Strace::failing(jeton.path("strace.log"), WRITES, "ENOSPC", nth, &files(&jeton.path("data")));
+        let trace = Strace::failing(jeton.path("strace.log"), WRITES, error, nth, &files(&jeton.path("data")));
         let done = scripted(&jeton, &trace, script.clone()).await;
         trace.finish();
         let made = trace.calls_max();
@@ -104,16 +119,16 @@ async fn every_write_finds_no_room_once() {
         if !injected {
             // The script is over before this write. A receipt that shares the commit of the next mutation saves some, so
             // the end is not at the same write each time; whoever plays a write that was made plays it.
-            writes = Some(made);
+            in_all = Some(made);
             break;
         }
         played += 1;
     }
-    let writes = writes.expect("the script ends");
-    assert!(writes > STEPS, "{writes} writes were seen");
-    report(&format!(
-        "enospc: {played} of {writes} writes found no room, {STEPS} mutations around each: {refused} answered 503, {starts} first starts refused, the others not noticed; 0 lost, 0 half done"
-    ));
+    let in_all = in_all.expect("the script ends");
+    assert!(in_all > STEPS, "{in_all} writes were seen");
+    format!(
+        "{played} of {in_all} writes found no room, {STEPS} mutations around each: {refused} answered 503, {starts} first starts refused, the others not noticed; 0 lost, 0 half done"
+    )
 }
 
 #[test]

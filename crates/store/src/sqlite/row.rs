@@ -1,6 +1,6 @@
 //! Between columns and types. A value that has not its type's form makes the database corrupt, never a default.
 
-use std::str::FromStr;
+use std::{io, str::FromStr};
 
 use jeton_feed::record::EndReason;
 use jeton_lifecycle::Effect;
@@ -46,6 +46,9 @@ impl StoreError {
                 ErrorCode::DiskFull => Self::Full,
                 // No room for the log's index, which is of no lasting worth.
                 ErrorCode::SystemIoFailure if failure.extended_code == ffi::SQLITE_IOERR_SHMSIZE => Self::Full,
+                ErrorCode::SystemIoFailure if failure.extended_code == ffi::SQLITE_IOERR_WRITE && over_quota() => {
+                    Self::Full
+                }
                 ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => Self::Corrupt(message),
                 // The writer stops on this one; a reader turns it into `Unavailable`.
                 ErrorCode::SystemIoFailure => Self::Stopped(message),
@@ -64,6 +67,13 @@ impl StoreError {
             _ => Self::Unavailable(message),
         }
     }
+}
+
+/// Whether the write that SQLite has just reported as failed found the quota used up, which to SQLite, unlike a full disk, is an
+/// error as any other. The thread's last error is still that of the write: a system call that works leaves it alone, and
+/// what follows a failed write only gives back.
+fn over_quota() -> bool {
+    io::Error::last_os_error().kind() == io::ErrorKind::QuotaExceeded
 }
 
 /// Why a commit failed. One that found no room for the log's index may be in the log all the same, whole: a later start

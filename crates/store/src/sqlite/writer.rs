@@ -287,8 +287,8 @@ impl Writer {
         boot: BootTime,
         start: &mut Option<StartId>,
     ) -> Result<Vec<Box<dyn Job>>, Stop> {
-        warn!(%failed, "a commit failed");
         let error = row::commit_error(failed);
+        warn!(%failed, "a commit failed");
         if let StoreError::Stopped(why) | StoreError::Corrupt(why) = error {
             fail(&mut jobs, &StoreError::Unknown);
             let stop = self.stop(why);

@@ -1,11 +1,18 @@
 //! Sessions that end because a process took the place of theirs (`feed-protocol.md` 27).
 
 use jeton_api::revocation::LineState;
-use jeton_feed::message::{Hello, Refusal, ToAuthority, ToVerifier};
-use jeton_store::{Store, model::SessionEndKind};
+use jeton_feed::{
+    authority::StreamId,
+    message::{Hello, Refusal, ToAuthority, ToVerifier},
+};
+use jeton_store::{
+    Store,
+    model::{SessionEndKind, SessionRow},
+};
 use jeton_types::{Place, SessionId};
 
 use super::world::{Stream, World, hello};
+use crate::feed::{floor::Opening, handle::facts};
 
 const PLACE: Place = Place { boot: [1; 16], device: 2, inode: 3 };
 
@@ -67,6 +74,48 @@ async fn a_claim_that_comes_before_its_hello_answers_it() {
     late.send(ToAuthority::Hello(placed(1, &[]))).await;
     assert_eq!(late.try_next().await.unwrap(), Some(ToVerifier::Ended));
     assert_eq!(world.hub.sessions().len(), 1);
+}
+
+/// The session is registered and the hub does not know it yet: so far a hello has come that is being looked at.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_claim_that_comes_while_its_hello_is_looked_at_ends_what_was_registered() {
+    let world = World::new().await;
+    let edge = world.issue("jeton", "edge", "verifier@acme").await;
+    let first = placed(1, &[]);
+    world.hub.0.floor().endings.look(first.session);
+    let row = SessionRow {
+        session: first.session,
+        verifier: first.verifier,
+        credential: edge.credential.id,
+        namespaces: first.namespaces,
+        opened: world.store.commit_log().head().revision,
+        opened_at: world.hub.0.parts.time.now(),
+        place: first.place,
+        ended: None,
+    };
+    let row = world.store.session_open(row).await.unwrap();
+
+    let (mut next, _) = world.greet(&edge.secret, placed(2, &[1])).await;
+    assert_eq!(confirmed(&mut next).await, [first.session]);
+    let ended = world.store.session(first.session).await.unwrap().unwrap().ended;
+    assert!(matches!(ended, Some((SessionEndKind::Succeeded, _))), "{ended:?}");
+    let revoked = world.revoke("acme", "billing").await.revocation;
+
+    // The hello goes on with what it has found, which is not so any more: it opens nothing.
+    let opening = Opening { facts: facts(row), stream: StreamId(99), epoch: 1, token: edge.token.id, resume: None };
+    let mut control = {
+        let mut floor = world.hub.0.floor();
+        let control = floor.stream_open(opening);
+        floor.endings.looked(first.session);
+        control
+    };
+    assert_eq!(control.messages.recv().await, Some(ToVerifier::Ended));
+    assert_eq!(
+        world.hub.sessions().iter().map(|session| session.facts.session).collect::<Vec<_>>(),
+        [hello(2, 1).session]
+    );
+    let waited_for = world.hub.receipt(revoked.id).unwrap();
+    assert!(waited_for.evidence.iter().all(|line| line.session != Some(first.session)), "{waited_for:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
