@@ -2,7 +2,7 @@
 
 use std::{ops::Deref, sync::Arc};
 
-use jeton_store::Sqlite;
+use jeton_store::AnyStore;
 use tokio::sync::watch;
 
 use crate::{
@@ -16,7 +16,7 @@ pub(crate) struct Core(Arc<Parts>);
 
 /// See [`Core`].
 pub(crate) struct Parts {
-    pub(crate) store: Arc<Sqlite>,
+    pub(crate) store: Arc<AnyStore>,
     pub(crate) hub: HubHandle,
     pub(crate) keys: Arc<Keyring>,
     pub(crate) inflight: Inflight,

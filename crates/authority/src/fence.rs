@@ -16,7 +16,7 @@ use jeton_feed::{
     rollback::{Judgement, Lost, judge},
 };
 use jeton_host::files;
-use jeton_store::{Sqlite, Store, StoreError};
+use jeton_store::{AnyStore, Store, StoreError};
 use jeton_types::{Hash32, Revision, StartId};
 use serde::{Deserialize, Serialize};
 
@@ -86,7 +86,7 @@ impl Fence {
     }
 
     /// What an earlier process found, if it still holds for these data; forgotten if they know the head by now.
-    pub(crate) async fn recall(&self, store: &Sqlite, keys: &Keyring) -> Result<Option<RolledBack>, StoreError> {
+    pub(crate) async fn recall(&self, store: &AnyStore, keys: &Keyring) -> Result<Option<RolledBack>, StoreError> {
         let Some(head) = self.kept() else { return Ok(None) };
         match head_judge(store, keys, &head).await? {
             Judgement::Rollback(lost) => Ok(Some(RolledBack { head, lost })),
@@ -125,7 +125,7 @@ impl Fence {
 }
 
 /// Judges a head that somebody shows, in one view of the store.
-pub(crate) async fn head_judge(store: &Sqlite, keys: &Keyring, head: &Head) -> Result<Judgement, StoreError> {
+pub(crate) async fn head_judge(store: &AnyStore, keys: &Keyring, head: &Head) -> Result<Judgement, StoreError> {
     if !keys.head_is_authentic(head) {
         // Not worth a look into the store: only a head of this authority says anything.
         return Ok(Judgement::Foreign);

@@ -5,7 +5,7 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use jeton_api::event::AlarmEvent;
-use jeton_store::{Space, Sqlite};
+use jeton_store::{AnyStore, Space};
 use tokio::time::sleep;
 
 use crate::{
@@ -19,7 +19,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// What it watches, and whom it tells.
 pub(crate) struct Watching {
-    pub(crate) store: Arc<Sqlite>,
+    pub(crate) store: Arc<AnyStore>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) events: Events,
     pub(crate) time: AuthorityTime,

@@ -17,7 +17,7 @@ use jeton_host::{
     files::{FolderError, FolderLock, LockError, data_folder, lock_folder, write_private},
     serve::{self, BindError, Limits, Listener},
 };
-use jeton_store::{CommitObserver, Health, OpenConfig, Sqlite, Store, StoreError};
+use jeton_store::{AnyStore, CommitObserver, Health, OpenConfig, Sqlite, Store, StoreError};
 use jeton_types::{Clock, Entropy, Secret, StartId};
 use tokio::{sync::watch, task::JoinSet};
 
@@ -56,7 +56,7 @@ pub struct Running {
     drain: Duration,
     hub: HubHandle,
     listeners: JoinSet<()>,
-    store: Arc<Sqlite>,
+    store: Arc<AnyStore>,
 }
 
 /// Why an authority did not start.
@@ -143,16 +143,47 @@ impl Authority {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Result<Running, StartError> {
-        let time = AuthorityTime::new(Arc::clone(&clock));
-        let metrics = Arc::new(Metrics::new());
-        let events = Events::new();
-        let witness = Witness::new(Arc::clone(&metrics), events.clone());
+        let before = Beginning::new(&clock);
         let opened = tokio::task::spawn_blocking({
-            let (config, time) = (config.clone(), time.clone());
-            let (entropy, witness) = (Arc::clone(&entropy), Arc::clone(&witness));
+            let (config, time) = (config.clone(), before.time.clone());
+            let (entropy, witness) = (Arc::clone(&entropy), Arc::clone(&before.witness));
             move || open(&config, time, entropy, witness)
         });
-        let Opened { store, keys } = opened.await.map_err(StartError::BrokenOff)??;
+        let opened = opened.await.map_err(StartError::BrokenOff)??;
+        Self::serve(config, before, opened, entropy).await
+    }
+
+    /// Starts one over the model of a store instead of a database, for tests: keys and the root token are files as ever, and
+    /// all else is what `disk` holds.
+    ///
+    /// # Errors
+    /// As [`Authority::start`].
+    #[cfg(feature = "memory")]
+    pub async fn start_over(
+        disk: &jeton_store::Disk,
+        config: AuthorityConfig,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Result<Running, StartError> {
+        let before = Beginning::new(&clock);
+        // There is no database by which a later start could tell that the folder is its own.
+        if !config.data_dir.exists() {
+            data_folder(&config.data_dir)?;
+        }
+        let time = Arc::new(AuthorityClock(before.time.clone()));
+        let store = jeton_store::Memory::open(disk, time, Arc::clone(&entropy));
+        let keys = Arc::new(Keyring::open(&config.keys_dir(), &*entropy)?);
+        let opened = Opened { store: Arc::new(AnyStore::Memory(store)), keys };
+        Self::serve(config, before, opened, entropy).await
+    }
+
+    /// Begins to serve what was opened.
+    async fn serve(
+        config: AuthorityConfig,
+        Beginning { time, metrics, events, witness }: Beginning,
+        Opened { store, keys }: Opened,
+        entropy: Arc<dyn Entropy>,
+    ) -> Result<Running, StartError> {
         witness.load(&*store).await?;
         let http_listener = Listener::bind(config.http, "--http", config.plaintext).await?;
         let feed_listener = Listener::bind(config.feed, "--feed", config.plaintext).await?;
@@ -279,8 +310,24 @@ impl Running {
 const HANDLES_WAIT: std::time::Duration = std::time::Duration::from_secs(5);
 const HANDLES_POLL: std::time::Duration = std::time::Duration::from_millis(2);
 
+/// What there is before anything is opened.
+struct Beginning {
+    time: AuthorityTime,
+    metrics: Arc<Metrics>,
+    events: Events,
+    witness: Arc<Witness>,
+}
+
+impl Beginning {
+    fn new(clock: &Arc<dyn Clock>) -> Self {
+        let (metrics, events) = (Arc::new(Metrics::new()), Events::new());
+        let witness = Witness::new(Arc::clone(&metrics), events.clone());
+        Self { time: AuthorityTime::new(Arc::clone(clock)), metrics, events, witness }
+    }
+}
+
 struct Opened {
-    store: Arc<Sqlite>,
+    store: Arc<AnyStore>,
     keys: Arc<Keyring>,
 }
 
@@ -304,7 +351,7 @@ fn open(
         u64::from(config.ballast_mib) << 20,
     )?;
     let keys = Keyring::open(&config.keys_dir(), &*entropy)?;
-    Ok(Opened { store: Arc::new(store), keys: Arc::new(keys) })
+    Ok(Opened { store: Arc::new(AnyStore::Sqlite(store)), keys: Arc::new(keys) })
 }
 
 /// Refuses to begin anew where state has been: a database that has gone missing must not look like a first start, with

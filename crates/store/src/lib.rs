@@ -13,6 +13,7 @@
 //! of a commit.
 
 mod actor;
+mod any;
 mod authority_time;
 mod change;
 mod commit_log;
@@ -26,6 +27,7 @@ mod record_code;
 mod selector;
 mod sqlite;
 
+pub use any::AnyStore;
 pub use commit_log::{CommitLog, Committed};
 pub use error::StoreError;
 #[cfg(feature = "memory")]

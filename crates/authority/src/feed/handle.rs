@@ -18,7 +18,7 @@ use jeton_feed::{
     record::Head,
 };
 use jeton_store::{
-    Sqlite, Store, StoreError,
+    AnyStore, Store, StoreError,
     model::{RevocationRow, SessionEndKind, SessionRow},
 };
 use jeton_types::{Entropy, RevocationId, StartId};
@@ -39,7 +39,7 @@ use crate::{
 /// What the feed is made of.
 pub struct HubParts {
     /// The store, with its start recorded.
-    pub store: Arc<Sqlite>,
+    pub store: Arc<AnyStore>,
     /// What receipts are signed with.
     pub keys: Arc<Keyring>,
     /// The verifications under way in this process.

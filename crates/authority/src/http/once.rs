@@ -16,7 +16,7 @@ use aws_lc_rs::{
 use http::{HeaderName, request::Parts};
 use jeton_api::problem::Code;
 use jeton_store::{
-    Sqlite, Store, StoreError,
+    AnyStore, Store, StoreError,
     idempotency::{Claim, Kept, Replay},
     model::{Caller, CredentialRow, Issued, NamespaceRow, Patched, RevocationRow, Revoked, Rotated, TokenRow},
 };
@@ -40,7 +40,7 @@ pub(crate) struct Key {
 /// What a request asks for, whether a key was claimed for it, and that it runs.
 pub(crate) struct Once {
     /// Where it is done.
-    pub(crate) store: Sqlite,
+    pub(crate) store: AnyStore,
     /// Who asks.
     pub(crate) caller: Caller,
     sealing: Option<Arc<LessSafeKey>>,
@@ -102,7 +102,7 @@ impl Key {
 impl Once {
     /// For a caller with or without a key.
     pub(crate) fn new(core: &Core, caller: Caller, principal: CredentialId, key: Option<Key>) -> Result<Self, Failure> {
-        let store: &Sqlite = &core.store;
+        let store: &AnyStore = &core.store;
         Ok(match key {
             None => Self { store: store.clone(), caller, sealing: None, _running: None },
             Some(key) => {
@@ -152,18 +152,18 @@ fn made(kept: &Kept) -> String {
 /// What can be told again, as it stands now.
 pub(crate) trait Again: Sized {
     /// Nothing, if the key was for something of another kind.
-    async fn again(store: &Sqlite, kept: Kept, secret: Option<Secret<String>>) -> Result<Option<Self>, StoreError>;
+    async fn again(store: &AnyStore, kept: Kept, secret: Option<Secret<String>>) -> Result<Option<Self>, StoreError>;
 }
 
 impl Again for NamespaceRow {
-    async fn again(store: &Sqlite, kept: Kept, _: Option<Secret<String>>) -> Result<Option<Self>, StoreError> {
+    async fn again(store: &AnyStore, kept: Kept, _: Option<Secret<String>>) -> Result<Option<Self>, StoreError> {
         let Kept::Namespace { namespace } = kept else { return Ok(None) };
         store.namespace(namespace).await
     }
 }
 
 impl Again for Issued {
-    async fn again(store: &Sqlite, kept: Kept, secret: Option<Secret<String>>) -> Result<Option<Self>, StoreError> {
+    async fn again(store: &AnyStore, kept: Kept, secret: Option<Secret<String>>) -> Result<Option<Self>, StoreError> {
         let (Kept::Issue { credential, token, revision }, Some(secret)) = (kept, secret) else { return Ok(None) };
         let found = both(store, credential, token).await?;
         Ok(found.map(|(credential, token)| Self { credential, token, secret, revision }))
@@ -171,7 +171,7 @@ impl Again for Issued {
 }
 
 impl Again for Rotated {
-    async fn again(store: &Sqlite, kept: Kept, secret: Option<Secret<String>>) -> Result<Option<Self>, StoreError> {
+    async fn again(store: &AnyStore, kept: Kept, secret: Option<Secret<String>>) -> Result<Option<Self>, StoreError> {
         let (Kept::Rotation { credential, token, previous, revision }, Some(secret)) = (kept, secret) else {
             return Ok(None);
         };
@@ -185,7 +185,7 @@ impl Again for Rotated {
 }
 
 impl Again for Patched<NamespaceRow> {
-    async fn again(store: &Sqlite, kept: Kept, _: Option<Secret<String>>) -> Result<Option<Self>, StoreError> {
+    async fn again(store: &AnyStore, kept: Kept, _: Option<Secret<String>>) -> Result<Option<Self>, StoreError> {
         let Kept::NamespaceChange { namespace, revision, revocation, fresh } = kept else { return Ok(None) };
         let revocation = ended(store, revocation).await?;
         let row = store.namespace(namespace).await?;
@@ -194,7 +194,7 @@ impl Again for Patched<NamespaceRow> {
 }
 
 impl Again for Patched<CredentialRow> {
-    async fn again(store: &Sqlite, kept: Kept, _: Option<Secret<String>>) -> Result<Option<Self>, StoreError> {
+    async fn again(store: &AnyStore, kept: Kept, _: Option<Secret<String>>) -> Result<Option<Self>, StoreError> {
         let Kept::CredentialChange { credential, revision, revocation, fresh } = kept else { return Ok(None) };
         let revocation = ended(store, revocation).await?;
         let row = store.credential(CredentialRef::Id(credential)).await?;
@@ -203,7 +203,7 @@ impl Again for Patched<CredentialRow> {
 }
 
 impl Again for Revoked {
-    async fn again(store: &Sqlite, kept: Kept, _: Option<Secret<String>>) -> Result<Option<Self>, StoreError> {
+    async fn again(store: &AnyStore, kept: Kept, _: Option<Secret<String>>) -> Result<Option<Self>, StoreError> {
         let Kept::Revocation { revocation, fresh } = kept else { return Ok(None) };
         let row = store.revocation(revocation).await?;
         Ok(row.map(|revocation| Self { revocation, tokens: Vec::new(), fresh }))
@@ -211,7 +211,7 @@ impl Again for Revoked {
 }
 
 async fn both(
-    store: &Sqlite,
+    store: &AnyStore,
     credential: CredentialId,
     token: TokenId,
 ) -> Result<Option<(CredentialRow, TokenRow)>, StoreError> {
@@ -219,7 +219,7 @@ async fn both(
     Ok(credential.zip(store.token(token).await?))
 }
 
-async fn ended(store: &Sqlite, revocation: Option<RevocationId>) -> Result<Option<RevocationRow>, StoreError> {
+async fn ended(store: &AnyStore, revocation: Option<RevocationId>) -> Result<Option<RevocationRow>, StoreError> {
     match revocation {
         Some(id) => store.revocation(id).await,
         None => Ok(None),

@@ -10,6 +10,7 @@ mod credential;
 mod ending;
 mod event;
 mod matrix;
+mod model;
 mod namespace;
 mod once;
 mod openapi;

@@ -17,6 +17,7 @@ use hyper_util::{
 };
 use jeton_authority::{Authority, AuthorityConfig, Running, StartError};
 use jeton_host::clock::{OsEntropy, SystemClock};
+use jeton_store::Disk;
 use jeton_types::{Clock, Now};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -80,6 +81,16 @@ impl World {
         let clock = Arc::new(Shifted::default());
         let data = dir.path().join("data");
         let running = Authority::start(set(config(&data)), clock.clone(), Arc::new(OsEntropy)).await.unwrap();
+        let client = Client::builder(TokioExecutor::new()).build_http();
+        let api = Api { root: read_root(&data), address: running.http_addr, client };
+        Self { running, clock, dir, api }
+    }
+
+    /// The same over a model of the store that lies on `disk`.
+    pub(crate) async fn start_over(disk: &Disk, dir: TempDir) -> Self {
+        let clock = Arc::new(Shifted::default());
+        let data = dir.path().join("data");
+        let running = Authority::start_over(disk, config(&data), clock.clone(), Arc::new(OsEntropy)).await.unwrap();
         let client = Client::builder(TokioExecutor::new()).build_http();
         let api = Api { root: read_root(&data), address: running.http_addr, client };
         Self { running, clock, dir, api }

@@ -15,7 +15,7 @@ use jeton_host::{
 };
 use jeton_proto::wire::{self, feed_client::FeedClient};
 use jeton_store::{
-    OpenConfig, Sqlite, Store,
+    AnyStore, OpenConfig, Sqlite, Store,
     model::{Caller, CredentialRef, IssueNew, Issued, Labels, NamespaceNew, RevokeNew, Revoked, Selector},
 };
 use jeton_types::{
@@ -76,7 +76,7 @@ impl Clock for Hands {
 /// An authority's feed on a port of its own.
 pub(super) struct World {
     pub(super) clock: Arc<Hands>,
-    pub(super) store: Arc<Sqlite>,
+    pub(super) store: Arc<AnyStore>,
     pub(super) keys: Arc<Keyring>,
     pub(super) hub: HubHandle,
     pub(super) inflight: Inflight,
@@ -140,7 +140,7 @@ impl World {
         let witness = Witness::new(metrics.clone(), events.clone());
         let clock_of_store = Arc::new(AuthorityClock(time.clone()));
         let config = OpenConfig { clock: clock_of_store, entropy: entropy.clone(), observer: witness.clone() };
-        let store = Arc::new(Sqlite::open(folder.path(), config).unwrap());
+        let store = Arc::new(AnyStore::Sqlite(Sqlite::open(folder.path(), config).unwrap()));
         witness.load(&*store).await.unwrap();
         time.raise(store.authority_time());
         let start = StartId::from_bytes(random());
