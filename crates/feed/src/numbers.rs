@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-/// The protocol this code speaks. 2 knows what is disabled; 3 seals heads; 4 knows from where a token may be presented.
+/// The protocol this code speaks. 2 knows what is disabled; 3 seals heads; 4 knows from where a token may be presented, and collects
+/// what has expired.
 pub const PROTOCOL: u32 = 4;
 /// From this one on the authority judges the head that a verifier shows, and says when it is of another history.
 pub const PROTOCOL_OF_HEADS: u32 = 3;
@@ -45,6 +46,9 @@ pub const fn counted_out_after(grace: Duration) -> Duration {
 
 /// Silence after which a session leaves the registry.
 pub const FORGET_AFTER: Duration = counted_out_after(GRACE_MAX);
+/// How long a token has been expired when it is collected, at least: as long as any lease and grace lasts that was granted before
+/// it expired, to a session that may have been a second behind (`feed-protocol.md` 25).
+pub const COLLECT_AFTER: Duration = FORGET_AFTER.saturating_add(LAG_MAX);
 
 #[cfg(test)]
 mod tests {

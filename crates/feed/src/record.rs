@@ -52,6 +52,14 @@ pub enum Change {
         /// Why.
         reason: EndReason,
     },
+    /// A token that expired long ago is forgotten, tombstone or not: from here on it is as unknown as one that never was
+    /// (`feed-protocol.md` 25).
+    Collected {
+        /// Lookup key of the token.
+        digest: Digest,
+        /// Its public id.
+        token: TokenId,
+    },
     /// The authority started (only in the built-in namespace, which is never fed).
     Start(StartId),
     /// A kind that this code does not know: never skipped, never acknowledged (`feed-protocol.md` 8).

@@ -45,6 +45,9 @@ pub enum StoreError {
     /// A selector matches no token.
     #[error("nothing matched: no token is selected")]
     NothingMatched,
+    /// A selector matches only what was collected.
+    #[error("all that matched expired long ago, and no verifier holds it any more: there is nothing left to end")]
+    LongExpired,
     /// A selector matches more tokens than one revocation may end.
     #[error(
         "{count} tokens match, and one revocation ends at most 100,000: narrow the selector, or disable the namespace, which is one record"

@@ -16,6 +16,7 @@ mod actor;
 mod any;
 mod authority_time;
 mod change;
+mod collection;
 mod commit_log;
 mod error;
 pub mod idempotency;
@@ -32,5 +33,5 @@ pub use commit_log::{CommitLog, Committed};
 pub use error::StoreError;
 #[cfg(feature = "memory")]
 pub use memory::{Disk, Memory};
-pub use port::{Health, RECORDS_CUT_MAX, SESSIONS_PRUNED_MAX, Store};
+pub use port::{Health, RECORDS_CUT_MAX, SESSIONS_PRUNED_MAX, Store, TOKENS_COLLECTED_MAX};
 pub use sqlite::{CommitObserver, OpenConfig, Space, Sqlite};

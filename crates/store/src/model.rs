@@ -212,9 +212,17 @@ pub struct TokenRow {
     pub expires_at: Option<UnixTime>,
     /// Set once it has been ended.
     pub ended: Option<Ended>,
+    /// The revision at which verifiers were told to forget it, long after it had expired (`feed-protocol.md` 25).
+    pub collected: Option<Revision>,
 }
 
 impl TokenRow {
+    /// Whether there is still something to end or to change of it: verifiers hold it, and it has not ended.
+    #[must_use]
+    pub const fn lives(&self) -> bool {
+        self.ended.is_none() && self.collected.is_none()
+    }
+
     /// What the decisions of the lifecycle look at.
     #[must_use]
     pub const fn facts(&self) -> TokenFacts {
@@ -491,6 +499,15 @@ pub struct RecordsCut {
     pub cut: usize,
     /// How many are left.
     pub retained: u64,
+}
+
+/// Tokens of a namespace that were collected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TokensCollected {
+    /// The record that says so.
+    pub revision: Revision,
+    /// How many.
+    pub count: usize,
 }
 
 /// A policy as it was set at a revision; kept for ever (`feed-protocol.md` 12).

@@ -17,7 +17,7 @@ use crate::{
         Burn, Caller, CredentialDelete, CredentialFilter, CredentialPatch, CredentialRef, CredentialRow, IssueNew,
         Issued, NamespaceNew, NamespacePatch, NamespaceRow, Patched, PolicyRow, RecordsCut, Retention, RevocationRow,
         RevokeNew, RevokePreview, Revoked, RootReplaced, Rotated, SessionEndKind, SessionRow, SetHashRow, SnapshotItem,
-        StartRow, StoredReceipt, TokenRow,
+        StartRow, StoredReceipt, TokenRow, TokensCollected,
     },
 };
 
@@ -35,6 +35,8 @@ pub enum Health {
 pub const SESSIONS_PRUNED_MAX: usize = 1_000;
 /// Records that are removed at once, at most: so few that nobody waits long behind it.
 pub const RECORDS_CUT_MAX: usize = 500;
+/// Tokens that are collected by one record, at most.
+pub const TOKENS_COLLECTED_MAX: usize = 500;
 
 /// What every store does.
 ///
@@ -154,6 +156,15 @@ pub trait Store: Send + Sync + 'static {
     /// Cuts the oldest records off that need not be kept, at most [`RECORDS_CUT_MAX`] at once. The newest record stays, and so
     /// does every one from the oldest on whose receipt is not complete. State, audit, policies and starts are not the log's.
     fn records_cut(&self, keep: Retention) -> impl Future<Output = Result<RecordsCut, StoreError>> + Send;
+
+    /// Has verifiers forget tokens of a namespace whose expiry is at or before this moment, and has passed: one record, with at
+    /// most [`TOKENS_COLLECTED_MAX`] of them, those that expired first. Nothing if there are none. The rows stay, and so does a
+    /// token without an expiry, also one that has ended. Nothing of the built-in namespace goes: it is never fed.
+    fn tokens_collect(
+        &self,
+        namespace: NamespaceName,
+        expired: UnixTime,
+    ) -> impl Future<Output = Result<Option<TokensCollected>, StoreError>> + Send;
 
     /// A namespace.
     fn namespace(&self, name: NamespaceName) -> impl Future<Output = Result<Option<NamespaceRow>, StoreError>> + Send;

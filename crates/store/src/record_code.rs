@@ -48,6 +48,10 @@ enum Stored {
         token: TokenId,
         reason: StoredReason,
     },
+    Collected {
+        digest: HexDigest,
+        token: TokenId,
+    },
     Start {
         start: StartId,
     },
@@ -121,6 +125,7 @@ impl Stored {
             Change::End { digest, token, reason } => {
                 Self::End { digest: HexDigest(*digest), token: *token, reason: StoredReason::of(*reason) }
             }
+            Change::Collected { digest, token } => Self::Collected { digest: HexDigest(*digest), token: *token },
             Change::Start(start) => Self::Start { start: *start },
             Change::Unknown { kind, .. } => {
                 return Err(StoreError::Unavailable(format!("change kind {kind} is not known and cannot be kept")));
@@ -148,6 +153,7 @@ impl Stored {
             Self::End { digest, token, reason } => {
                 Change::End { digest: digest.0, token, reason: reason.into_reason() }
             }
+            Self::Collected { digest, token } => Change::Collected { digest: digest.0, token },
             Self::Start { start } => Change::Start(start),
         }
     }

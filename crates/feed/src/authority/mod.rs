@@ -11,6 +11,7 @@
 //!
 //! Not guaranteed: nothing here is durable. A new hub knows of leases only that none can be older than itself.
 
+mod collection;
 mod completion;
 mod fact;
 mod moment;
@@ -32,6 +33,7 @@ use jeton_types::{
 };
 
 pub use self::{
+    collection::CollectionWait,
     fact::{Committed, Effect, HubSetup, Input, Pending, PolicyFact, SessionFacts, StreamId},
     receipt::{Evidence, EvidenceKind, ReceiptFacts},
     view::{SessionState, SessionView},

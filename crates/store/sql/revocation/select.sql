@@ -1,7 +1,7 @@
 SELECT token.id, token.digest, credential.scopes
 FROM credential JOIN token ON token.credential = credential.id
 WHERE
-    credential.namespace = ?1 AND token.end_reason IS NULL AND ?2 IS NULL
+    credential.namespace = ?1 AND token.end_reason IS NULL AND token.collected IS NULL AND ?2 IS NULL
     AND (?3 IS NULL OR token.issued_at < ?3)
     AND NOT EXISTS (
         SELECT 1 FROM json_each(?4) AS wanted

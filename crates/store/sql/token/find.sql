@@ -1,2 +1,3 @@
-SELECT id, credential, namespace, version, digest, hint, birth, issued_at, expires_at, end_reason, ended_at, revocation
+SELECT id, credential, namespace, version, digest, hint, birth, issued_at, expires_at, end_reason, ended_at, revocation,
+    collected
 FROM token WHERE id = ?1

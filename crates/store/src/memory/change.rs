@@ -58,7 +58,7 @@ impl Draft<'_> {
             let revocation = off.map(|off| self.state.revocation(off.revocation)).transpose()?;
             return Ok(Patched { revision: row.revision, row, revocation, fresh: false });
         }
-        let living: Vec<&TokenRow> = tokens.iter().filter(|token| token.ended.is_none()).collect();
+        let living: Vec<&TokenRow> = tokens.iter().filter(|token| token.lives()).collect();
         let changes = changes(&row, &plan, &living, patch.change.expires_at);
         let deadlines = changes.iter().filter(|change| matches!(change, Change::Deadline { .. })).count();
         let ending = Ending {
@@ -107,7 +107,7 @@ impl Draft<'_> {
         }
         if_match(delete.if_match.as_deref(), row.revision)?;
         let tokens = self.state.tokens_of(id);
-        let changes: Vec<Change> = tokens.iter().filter(|token| token.ended.is_none()).map(ends).collect();
+        let changes: Vec<Change> = tokens.iter().filter(|token| token.lives()).map(ends).collect();
         let stamp = self.stamp()?;
         let ending = Ending {
             actor: &actor,

@@ -123,6 +123,7 @@ impl Draft<'_> {
             issued_at: stamp.at,
             expires_at,
             ended: None,
+            collected: None,
         };
         self.state.tokens.insert(token.id, token.clone());
         (token, minted.text)

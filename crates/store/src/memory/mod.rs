@@ -9,6 +9,7 @@
 //! Not guaranteed: anything about speed. It is slow where that is plainer.
 
 mod change;
+mod collection;
 mod credential;
 mod line;
 mod port;

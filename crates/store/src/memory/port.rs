@@ -23,7 +23,7 @@ use crate::{
         Burn, Caller, CredentialDelete, CredentialFilter, CredentialPatch, CredentialRef, CredentialRow,
         CredentialState, IssueNew, Issued, NamespaceNew, NamespacePatch, NamespaceRow, Patched, PolicyRow, RecordsCut,
         Retention, RevocationRow, RevokeNew, RevokePreview, Revoked, RootReplaced, Rotated, SessionEndKind, SessionRow,
-        SetHashRow, SnapshotItem, StartRow, StoredReceipt, TokenRow,
+        SetHashRow, SnapshotItem, StartRow, StoredReceipt, TokenRow, TokensCollected,
     },
 };
 
@@ -155,6 +155,14 @@ impl Store for Memory {
 
     async fn records_cut(&self, keep: Retention) -> Result<RecordsCut, StoreError> {
         self.write(move |draft| Ok(records_cut(&mut draft.state, keep))).await
+    }
+
+    async fn tokens_collect(
+        &self,
+        namespace: NamespaceName,
+        expired: UnixTime,
+    ) -> Result<Option<TokensCollected>, StoreError> {
+        self.write(move |draft| draft.tokens_collect(&namespace, expired)).await
     }
 
     async fn namespace(&self, name: NamespaceName) -> Result<Option<NamespaceRow>, StoreError> {

@@ -70,7 +70,11 @@ impl Draft<'_> {
                     }
                 }
                 Change::Deadline { token, expires_at, .. } => self.deadline_set(*token, *expires_at),
-                Change::Policy(_) | Change::Token(_) | Change::Start(_) | Change::Unknown { .. } => {}
+                Change::Policy(_)
+                | Change::Token(_)
+                | Change::Collected { .. }
+                | Change::Start(_)
+                | Change::Unknown { .. } => {}
             }
         }
         self.publish(stamp, ending.entry(Some(revocation.id)))?;
@@ -87,7 +91,9 @@ impl Draft<'_> {
         let Burn { digest, prefix, address, reason } = burn;
         let Some(home) = self.state.by_prefix(&prefix).cloned() else { return Ok(None) };
         let found = self.state.by_digest(&digest).filter(|(token, _)| token.namespace == home.name);
-        let Some((token, credential)) = found else { return Ok(None) };
+        let Some((token, credential)) = found.filter(|(token, _)| token.lives() || token.ended.is_some()) else {
+            return Ok(None);
+        };
         let actor = Actor::holder(token.id, credential.id, address);
         let selector = Selector::secret(digest, prefix);
         let new = RevokeNew { namespace: Some(home.name), selector, reason };
@@ -107,7 +113,7 @@ impl Draft<'_> {
             return Err(StoreError::TooMany { count: tokens.len() });
         }
         if tokens.is_empty() {
-            let revocation = earlier.ok_or(StoreError::NothingMatched)?;
+            let revocation = earlier.ok_or(StoreError::LongExpired)?;
             let ended_by = |token: &&TokenRow| token.ended.is_some_and(|ended| ended.revocation == revocation.id);
             let mut ended: Vec<&TokenRow> = self.state.tokens.values().filter(ended_by).collect();
             ended.sort_by_key(|token| (token.credential, token.version));

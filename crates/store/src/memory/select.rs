@@ -88,7 +88,7 @@ impl State {
         }
         let text = selector::text(selector, Some(credential.id), tokens.first().map(|token| token.id));
         let earlier = self.latest(&tokens);
-        tokens.retain(|token| token.ended.is_none());
+        tokens.retain(TokenRow::lives);
         Ok(Selected { namespace: credential.namespace, tokens, earlier, text })
     }
 
@@ -107,7 +107,7 @@ impl State {
             found.extend(fitting.map(|token| (credential, token)));
         }
         let mut tokens = Vec::new();
-        for (credential, token) in found.iter().filter(|(_, token)| token.ended.is_none()) {
+        for (credential, token) in found.iter().filter(|(_, token)| token.lives()) {
             permitted(credential)?;
             tokens.push(token.clone());
         }

@@ -118,7 +118,7 @@ impl State {
 
     /// The rows of a namespace, as they are enforced.
     pub(super) fn enforced(&self, namespace: &NamespaceName) -> Vec<TokenEntry> {
-        let rows = self.tokens.values().filter(|token| token.namespace == *namespace);
+        let rows = self.tokens.values().filter(|token| token.namespace == *namespace && token.collected.is_none());
         rows.filter_map(|token| Some(token.entry(self.credentials.get(&token.credential)?))).collect()
     }
 

@@ -67,7 +67,7 @@ pub(super) fn credential_patch(
         };
         return Ok(Patched { revision: row.revision, row, revocation, fresh: false });
     }
-    let living: Vec<&TokenRow> = tokens.iter().filter(|token| token.ended.is_none()).collect();
+    let living: Vec<&TokenRow> = tokens.iter().filter(|token| token.lives()).collect();
     let changes = changes(&row, &plan, &living, patch.change.expires_at);
     let update = Update { actor: &actor, row: &row, reason: patch.reason, living: living.len() };
     let revocation = match plan.ends {
@@ -95,7 +95,7 @@ pub(super) fn credential_delete(
     }
     if_match(delete.if_match.as_deref(), row.revision)?;
     let tokens = token::list(tx.conn, id)?;
-    let living = tokens.iter().filter(|token| token.ended.is_none());
+    let living = tokens.iter().filter(|token| token.lives());
     let changes: Vec<Change> = living.map(|token| revocation::ends(token.id, token.digest)).collect();
     let stamp = tx.stamp()?;
     let update = Update { actor: &actor, row: &row, reason: delete.reason, living: changes.len() };

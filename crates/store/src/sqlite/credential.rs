@@ -186,6 +186,7 @@ pub(super) fn token_mint(
         issued_at: stamp.at,
         expires_at,
         ended: None,
+        collected: None,
     };
     token::insert(tx.conn, &token)?;
     Ok((token, minted.text))

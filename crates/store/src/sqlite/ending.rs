@@ -77,7 +77,11 @@ pub(super) fn end(tx: &mut Tx<'_>, stamp: Stamp, ending: Ending<'_>) -> Result<R
             Change::Deadline { token, expires_at, .. } => {
                 row::run(tx.conn, sql!("token/deadline_set"), params![token.as_bytes(), time_value(*expires_at)])?;
             }
-            Change::Policy(_) | Change::Token(_) | Change::Start(_) | Change::Unknown { .. } => {}
+            Change::Policy(_)
+            | Change::Token(_)
+            | Change::Collected { .. }
+            | Change::Start(_)
+            | Change::Unknown { .. } => {}
         }
     }
     Ok(revocation)

@@ -40,6 +40,10 @@ pub(super) fn set_hash_after(
             }
             Change::Deadline { digest, token, expires_at } => rows.must_touch(digest, *token)?.deadline(*expires_at),
             Change::End { digest, token, reason } => rows.must_touch(digest, *token)?.end(*reason),
+            Change::Collected { digest, token } => {
+                rows.must_touch(digest, *token)?;
+                rows.touch(digest)?.after = None;
+            }
             Change::Start(_) | Change::Unknown { .. } => {}
         }
     }

@@ -3,6 +3,7 @@
 mod access;
 mod ballast;
 mod change;
+mod collection;
 mod credential;
 mod ending;
 mod enforced;
@@ -64,7 +65,7 @@ use crate::{
         Burn, Caller, CredentialDelete, CredentialFilter, CredentialPatch, CredentialRef, CredentialRow, IssueNew,
         Issued, NamespaceNew, NamespacePatch, NamespaceRow, Patched, PolicyRow, RecordsCut, Retention, RevocationRow,
         RevokeNew, RevokePreview, Revoked, RootReplaced, Rotated, SessionEndKind, SessionRow, SetHashRow, SnapshotItem,
-        StartRow, StoredReceipt, TokenRow,
+        StartRow, StoredReceipt, TokenRow, TokensCollected,
     },
 };
 
@@ -439,6 +440,14 @@ impl Store for Sqlite {
 
     async fn records_cut(&self, keep: Retention) -> Result<RecordsCut, StoreError> {
         self.write(move |tx| record::cut(tx, keep)).await
+    }
+
+    async fn tokens_collect(
+        &self,
+        namespace: NamespaceName,
+        expired: UnixTime,
+    ) -> Result<Option<TokensCollected>, StoreError> {
+        self.write(move |tx| collection::collect(tx, &namespace, expired)).await
     }
 
     async fn namespace(&self, name: NamespaceName) -> Result<Option<NamespaceRow>, StoreError> {

@@ -28,6 +28,7 @@ const MIGRATIONS: &[&str] = &[
     sql!("migrations/0005_set_hash"),
     sql!("migrations/0006_session_place"),
     sql!("migrations/0007_addresses"),
+    sql!("migrations/0008_collected"),
 ];
 const STATEMENTS_CACHED: usize = 96;
 

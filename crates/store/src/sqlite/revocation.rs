@@ -47,7 +47,9 @@ pub(super) fn preview(
 pub(super) fn burn(tx: &mut Tx<'_>, burn: &Burn) -> Result<Option<Revoked>, StoreError> {
     let Some(home) = namespace::find_by_prefix(tx.conn, &burn.prefix)? else { return Ok(None) };
     let found = token::find_by_digest(tx.conn, &burn.digest)?.filter(|(token, _)| token.namespace == home.name);
-    let Some((token, credential)) = found else { return Ok(None) };
+    let Some((token, credential)) = found.filter(|(token, _)| token.lives() || token.ended.is_some()) else {
+        return Ok(None);
+    };
     let actor = Actor::holder(token.id, credential.id, burn.address);
     let new = RevokeNew {
         namespace: Some(home.name),
@@ -70,7 +72,7 @@ fn revoke(
         return Err(StoreError::TooMany { count: selected.count });
     }
     if selected.tokens.is_empty() {
-        return earlier(tx.conn, selected.earlier.ok_or(StoreError::NothingMatched)?);
+        return earlier(tx.conn, selected.earlier.ok_or(StoreError::LongExpired)?);
     }
     let stamp = tx.stamp()?;
     let changes = selected.tokens.iter().map(|(token, digest)| ends(*token, *digest)).collect();

@@ -204,6 +204,10 @@ pub(super) fn revision(row: &Row<'_>, column: usize) -> Found<Revision> {
     Revision::new(number(row, column)?).ok_or_else(|| wrong_form(column))
 }
 
+pub(super) fn revision_opt(row: &Row<'_>, column: usize) -> Found<Option<Revision>> {
+    if row.get_ref(column)? == rusqlite::types::ValueRef::Null { Ok(None) } else { revision(row, column).map(Some) }
+}
+
 pub(super) fn time(row: &Row<'_>, column: usize) -> Found<UnixTime> {
     Ok(UnixTime::from_micros(number(row, column)?))
 }
@@ -329,7 +333,7 @@ pub(super) fn credential_row_at(row: &Row<'_>, first: usize) -> Found<Credential
 }
 
 /// How many columns a token has; a join has its credential after them.
-pub(super) const TOKEN_COLUMNS: usize = 12;
+pub(super) const TOKEN_COLUMNS: usize = 13;
 
 pub(super) fn token_row(row: &Row<'_>) -> Found<TokenRow> {
     let ended = match (end_reason(row, 9)?, time_opt(row, 10)?, bytes_opt(row, 11, RevocationId::from_slice)?) {
@@ -348,6 +352,7 @@ pub(super) fn token_row(row: &Row<'_>) -> Found<TokenRow> {
         issued_at: time(row, 7)?,
         expires_at: time_opt(row, 8)?,
         ended,
+        collected: revision_opt(row, 12)?,
     })
 }
 

@@ -108,8 +108,7 @@ fn named(
         }
     }
     let secret_of = tokens.first().map(|token| token.id);
-    let tokens: Vec<_> =
-        tokens.iter().filter(|token| token.ended.is_none()).map(|token| (token.id, token.digest)).collect();
+    let tokens: Vec<_> = tokens.iter().filter(|token| token.lives()).map(|token| (token.id, token.digest)).collect();
     let text = selector::text(selector, Some(credential.id), secret_of);
     Ok(Selected {
         namespace: credential.namespace,

@@ -44,6 +44,8 @@ enum Step {
     Switch(u8, bool),
     Wait(u8),
     Snapshot,
+    /// What expired so many seconds ago is collected.
+    Collect(u8, u8),
     /// All but so many records are cut off the log.
     Cut(u8),
 }
@@ -62,6 +64,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => any::<u8>().prop_map(Step::Wait),
         1 => Just(Step::Snapshot),
         1 => (0..20_u8).prop_map(Step::Cut),
+        2 => (0..3_u8, 0..60_u8).prop_map(|(namespace, seconds)| Step::Collect(namespace, seconds)),
     ]
 }
 
@@ -103,6 +106,11 @@ impl Table {
                 }
                 Change::End { digest, reason, .. } => {
                     self.tokens.get_mut(&key(*digest)).unwrap().ended = Some(*reason);
+                }
+                Change::Collected { digest, token } => {
+                    let gone = self.tokens.remove(&key(*digest)).unwrap();
+                    assert_eq!(gone.token, *token);
+                    assert!(gone.expires_at.unwrap() <= record.committed_at, "{record:?}");
                 }
                 Change::Start(_) => assert!(record.namespace.is_built_in()),
                 Change::Unknown { .. } => panic!("{record:?}"),
@@ -198,6 +206,10 @@ async fn play(world: &World<impl Backend>, steps: &[Step]) -> Vec<(Revision, Tab
             }
             Step::Wait(seconds) => world.clock.advance(Duration::from_secs(seconds.into())),
             Step::Snapshot => snapshots.push(snapshot(&world.store).await),
+            Step::Collect(namespace, seconds) => {
+                let expired = world.store.authority_time().minus(Duration::from_secs(seconds.into()));
+                let _ = world.store.tokens_collect(format!("n{namespace}").parse().unwrap(), expired).await;
+            }
             Step::Cut(records_max) => {
                 let keep = Retention { after: UnixTime::ZERO, records_max: records_max.into() };
                 world.store.records_cut(keep).await.unwrap();

@@ -25,6 +25,7 @@ macro_rules! conformance {
 }
 
 mod audit;
+mod collecting;
 mod compared;
 mod concurrency;
 mod ending;
@@ -63,6 +64,7 @@ fn every_method_has_a_case() {
 /// The cases of every file.
 const CASES: &[&[&str]] = &[
     audit::CASES,
+    collecting::CASES,
     concurrency::CASES,
     ending::CASES,
     heads::CASES,

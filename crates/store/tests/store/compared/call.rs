@@ -8,7 +8,7 @@ use jeton_store::{
     model::{
         Burn, Caller, CredentialDelete, CredentialPatch, CredentialRef, CredentialRow, IssueNew, NamespaceNew,
         NamespacePatch, NamespaceRow, Patched, RecordsCut, Retention, RevokeNew, RevokePreview, Revoked, RootReplaced,
-        SessionEndKind, SessionRow, StartRow, StoredReceipt, TokenRow,
+        SessionEndKind, SessionRow, StartRow, StoredReceipt, TokenRow, TokensCollected,
     },
 };
 use jeton_types::{
@@ -39,6 +39,7 @@ pub(super) enum Call {
     SessionEnd(SessionId, SessionEndKind, UnixTime),
     SessionForget(SessionId),
     RecordsCut(Retention),
+    TokensCollect(NamespaceName, UnixTime),
 }
 
 /// What was answered, secrets and all.
@@ -58,6 +59,7 @@ pub(super) enum Answer {
     Receipt(StoredReceipt),
     Session(SessionRow),
     Cut(RecordsCut),
+    Collected(Option<TokensCollected>),
     Done,
 }
 
@@ -82,11 +84,12 @@ impl Call {
             Self::SessionEnd(..) => "session_end",
             Self::SessionForget(_) => "session_forget",
             Self::RecordsCut(_) => "records_cut",
+            Self::TokensCollect(..) => "tokens_collect",
         }
     }
 
     /// Every method that there is a call for.
-    pub(super) const NAMES: [&str; 17] = [
+    pub(super) const NAMES: [&str; 18] = [
         "start_record",
         "root_ensure",
         "root_replace",
@@ -104,6 +107,7 @@ impl Call {
         "session_end",
         "session_forget",
         "records_cut",
+        "tokens_collect",
     ];
 
     /// Asks a store for it.
@@ -159,6 +163,7 @@ impl Call {
                 Answer::Done
             }
             Self::RecordsCut(keep) => Answer::Cut(store.records_cut(keep).await?),
+            Self::TokensCollect(name, expired) => Answer::Collected(store.tokens_collect(name, expired).await?),
         })
     }
 }

@@ -122,7 +122,7 @@ impl Draw<'_> {
 
     fn step(&mut self) -> Step {
         let seen = self.seen;
-        Step::Call(Box::new(match self.below(41) {
+        Step::Call(Box::new(match self.below(42) {
             0..8 => {
                 let (caller, key) = self.keyed();
                 Call::CredentialIssue(caller, self.issue_new(), key)
@@ -195,6 +195,11 @@ impl Draw<'_> {
             38 if self.rarely(3) => return Step::Reopen(self.below(256) as u8),
             38 => return Step::Wait(Duration::from_micros(self.below(3) as u64)),
             39 => Call::RecordsCut(self.retention()),
+            40 => {
+                let back = Duration::from_secs(1 << self.below(14));
+                let expired = if self.rarely(8) { seen.now.plus(back) } else { seen.now.minus(back) };
+                Call::TokensCollect(self.namespace(), expired)
+            }
             _ if self.rarely(2) => return Step::SetBack(Duration::from_secs(self.below(100) as u64)),
             _ if self.rarely(3) => return Step::Wait(Duration::from_secs(24 * 3_600)),
             _ => return Step::Wait(Duration::from_secs(60)),

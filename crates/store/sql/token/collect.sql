@@ -1,0 +1,1 @@
+UPDATE token SET collected = ?2 WHERE id = ?1
