@@ -50,6 +50,8 @@ pub enum ChangeKind {
     Deadline,
     /// A token ended, for good.
     End,
+    /// Verifiers forgot a token that had expired long before.
+    Collected,
     /// The authority started.
     Start,
     /// Something that this version has no word for.
@@ -66,6 +68,7 @@ impl ChangeKind {
             Self::Token => "token",
             Self::Deadline => "deadline",
             Self::End => "end",
+            Self::Collected => "collected",
             Self::Start => "start",
             Self::Other => "other",
         }

@@ -182,6 +182,7 @@ impl Held {
                 Change::Token(entry) => table.put(entry.clone()),
                 Change::Deadline { digest, expires_at, .. } => table.deadline(digest, *expires_at),
                 Change::End { digest, reason, .. } => table.end(digest, *reason),
+                Change::Collected { digest, .. } => table.remove(digest),
                 Change::Policy(_) | Change::Start(_) | Change::Unknown { .. } => {}
             }
         }

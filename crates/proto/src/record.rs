@@ -18,13 +18,16 @@ mod kind {
     pub(super) const DEADLINE: u32 = 5;
     pub(super) const TOKEN_END: u32 = 6;
     pub(super) const START: u32 = 7;
+    pub(super) const COLLECTED: u32 = 8;
 }
-/// All kinds are of the first protocol.
+/// All kinds but one are of the first protocol.
 const KNOWN_SINCE: u32 = 1;
 /// That something is disabled is known since this one: whoever speaks an older one must not apply it.
 const DISABLED_SINCE: u32 = 2;
 /// That a token may be presented from some addresses alone is known since this one.
 const ADDRESSES_SINCE: u32 = 4;
+/// What has expired is collected since this one.
+const COLLECTED_SINCE: u32 = 4;
 
 impl From<Record> for wire::Record {
     fn from(record: Record) -> Self {
@@ -68,6 +71,7 @@ impl From<Change> for wire::Change {
             Change::Policy(Policy { disabled: true, .. }) | Change::Token(TokenEntry { disabled: true, .. }) => {
                 DISABLED_SINCE
             }
+            Change::Collected { .. } => COLLECTED_SINCE,
             _ => KNOWN_SINCE,
         };
         let (kind, body) = match change {
@@ -87,6 +91,13 @@ impl From<Change> for wire::Change {
                     digest: digest.as_bytes().to_vec(),
                     token: token.as_bytes().to_vec(),
                     reason: reason_to_wire(reason).into(),
+                }),
+            ),
+            Change::Collected { digest, token } => (
+                kind::COLLECTED,
+                Body::Collected(wire::Collected {
+                    digest: digest.as_bytes().to_vec(),
+                    token: token.as_bytes().to_vec(),
                 }),
             ),
             Change::Start(start) => (kind::START, Body::Start(wire::Start { start: start.as_bytes().to_vec() })),
@@ -123,6 +134,10 @@ impl TryFrom<wire::Change> for Change {
                 },
                 None => unknown,
             },
+            Body::Collected(gone) => Self::Collected {
+                digest: digest("collected digest", &gone.digest)?,
+                token: token("collected token", &gone.token)?,
+            },
             Body::Start(body) => Self::Start(start("start", &body.start)?),
         })
     }
@@ -135,6 +150,7 @@ const fn kind_of(body: &Body) -> u32 {
         Body::Deadline(_) => kind::DEADLINE,
         Body::TokenEnd(_) => kind::TOKEN_END,
         Body::Start(_) => kind::START,
+        Body::Collected(_) => kind::COLLECTED,
     }
 }
 

@@ -382,6 +382,7 @@ impl<T: Table> Replica for MemoryReplica<T> {
                 Change::Token(entry) => namespace.table.put(entry.clone()),
                 Change::Deadline { digest, expires_at, .. } => namespace.table.deadline(digest, *expires_at),
                 Change::End { digest, reason, .. } => namespace.table.end(digest, *reason),
+                Change::Collected { digest, .. } => namespace.table.remove(digest),
                 // Refused above; and starts belong to a namespace that is never fed.
                 Change::Unknown { .. } | Change::Start(_) => {}
             }
@@ -479,7 +480,9 @@ fn all_there(table: &impl Table, record: &Record) -> Result<(), Unappliable> {
             Change::Token(entry) => {
                 brought.insert(&entry.digest);
             }
-            Change::Deadline { digest, token, .. } | Change::End { digest, token, .. }
+            Change::Deadline { digest, token, .. }
+            | Change::End { digest, token, .. }
+            | Change::Collected { digest, token }
                 if !brought.contains(digest) && table.find(digest).is_none() =>
             {
                 return Err(Unappliable::Missing { namespace: record.namespace.clone(), token: *token });

@@ -17,7 +17,8 @@ use self::{rights::Known, row::Row, shard::Shard};
 /// The tokens of one namespace, tombstones among them. One writer, many readers; a call that returned is visible to
 /// every later [`Table::find`] on every thread.
 ///
-/// Ends are monotone whatever the order: nothing revives an entry that has ended, nothing lengthens its life.
+/// Ends are monotone whatever the order: nothing revives an entry that has ended, nothing lengthens its life, as long as it is
+/// not removed.
 pub trait Table: Default + Send + Sync + 'static {
     /// The entry of this digest.
     fn find(&self, digest: &Digest) -> Option<TokenEntry>;
@@ -27,6 +28,8 @@ pub trait Table: Default + Send + Sync + 'static {
     fn deadline(&self, digest: &Digest, expires_at: UnixTime);
     /// Ends an entry for good.
     fn end(&self, digest: &Digest, reason: EndReason);
+    /// Forgets an entry. What it was is nobody's business any more: it had expired long before.
+    fn remove(&self, digest: &Digest);
     /// How many entries there are.
     fn len(&self) -> usize;
     /// The sum over all entries as this table has kept it, write by write.
@@ -102,6 +105,10 @@ impl Table for ShardedTable {
         self.write(digest).change(digest, |row| row.end(reason));
     }
 
+    fn remove(&self, digest: &Digest) {
+        self.write(digest).remove(digest);
+    }
+
     fn len(&self) -> usize {
         self.shards.iter().map(|shard| shard.read().unwrap_or_else(PoisonError::into_inner).len()).sum()
     }
@@ -158,6 +165,7 @@ mod tests {
         Put(u8, Option<u64>, bool),
         Deadline(u8, u64),
         End(u8),
+        Remove(u8),
     }
 
     fn write() -> impl Strategy<Value = Write> {
@@ -165,6 +173,7 @@ mod tests {
             (0..4_u8, proptest::option::of(0..100_u64), any::<bool>()).prop_map(|(k, e, d)| Write::Put(k, e, d)),
             (0..4_u8, 0..100_u64).prop_map(|(k, e)| Write::Deadline(k, e)),
             (0..4_u8).prop_map(Write::End),
+            (0..4_u8).prop_map(Write::Remove),
         ]
     }
 
@@ -175,7 +184,16 @@ mod tests {
             let table = ShardedTable::default();
             for write in writes {
                 let before: Vec<_> = (0..4).map(|key| table.find(&Digest::from_bytes([key; 32]))).collect();
+                if let Write::Remove(key) = write {
+                    let digest = Digest::from_bytes([key; 32]);
+                    table.remove(&digest);
+                    prop_assert_eq!(table.find(&digest), None);
+                    prop_assert_eq!(table.len(), before.iter().enumerate().filter(|(at, row)| *at != usize::from(key) && row.is_some()).count());
+                    prop_assert_eq!(table.set_hash(), table.set_hash_renew());
+                    continue;
+                }
                 match write {
+                    Write::Remove(_) => {}
                     Write::Put(key, expires_at, ended) => table.put(entry(key, expires_at, ended)),
                     Write::Deadline(key, at) => table.deadline(&Digest::from_bytes([key; 32]), UnixTime::from_micros(at)),
                     Write::End(key) => table.end(&Digest::from_bytes([key; 32]), EndReason::Revoked),
@@ -231,5 +249,24 @@ mod tests {
             table.put(TokenEntry { disabled: false, ..made(number) });
         }
         assert_eq!(table.len(), 3000, "put anew is not one more");
+        // Most of them go, in an order that is neither that of coming nor that of places; then they come again.
+        let goes = |number: u32| number % 10 != 3;
+        for number in (0..3000).map(|at| at * 7 % 3000).filter(|number| goes(*number)) {
+            table.remove(&of(number));
+            table.remove(&of(number));
+            assert_eq!(table.find(&of(number)), None);
+        }
+        let left = |number: u32| (!goes(number)).then(|| TokenEntry { disabled: false, ..made(number) });
+        for number in 0..3000 {
+            assert_eq!(table.find(&of(number)), left(number), "{number}");
+        }
+        assert_eq!((table.len(), table.set_hash()), (300, table.set_hash_renew()));
+        for number in 0..3000 {
+            table.put(made(number));
+        }
+        for number in 0..3000 {
+            assert_eq!(table.find(&of(number)).map(|row| row.token), Some(made(number).token), "{number}");
+        }
+        assert_eq!((table.len(), table.set_hash()), (3000, table.set_hash_renew()));
     }
 }

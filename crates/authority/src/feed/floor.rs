@@ -188,7 +188,11 @@ impl Floor {
                 Change::End { token, .. } => ended_tokens.push(*token),
                 // Its streams are cut at once as well; the next hello finds out whether it is on again.
                 Change::Token(entry) if entry.disabled => ended_tokens.push(entry.token),
-                Change::Token(_) | Change::Deadline { .. } | Change::Start(_) | Change::Unknown { .. } => {}
+                Change::Token(_)
+                | Change::Deadline { .. }
+                | Change::Collected { .. }
+                | Change::Start(_)
+                | Change::Unknown { .. } => {}
             }
         }
         if let Some(freshness) = policy {

@@ -226,6 +226,7 @@ fn change_view(change: &Change) -> ChangeView {
             ..empty
         },
         Change::End { token, .. } => ChangeView { kind: ChangeKind::End, token_id: Some(*token), ..empty },
+        Change::Collected { token, .. } => ChangeView { kind: ChangeKind::Collected, token_id: Some(*token), ..empty },
         Change::Start(_) => ChangeView { kind: ChangeKind::Start, ..empty },
         Change::Unknown { .. } => empty,
     }

@@ -117,7 +117,7 @@ impl From<StoreError> for Failure {
             }
             StoreError::LogCut { .. } => Code::LogCut,
             StoreError::Rollback(_) => Code::Rollback,
-            StoreError::NothingMatched => Code::NotFound,
+            StoreError::NothingMatched | StoreError::LongExpired => Code::NotFound,
             StoreError::KeyReused => Code::KeyReused,
             StoreError::NameTaken => Code::NameTaken,
             StoreError::PrefixTaken => Code::PrefixTaken,

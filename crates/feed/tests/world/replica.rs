@@ -305,7 +305,7 @@ fn apply(tables: &mut Tables, record: &Record) {
             Change::End { token, .. } => {
                 table.active.insert(*token, false);
             }
-            Change::Deadline { .. } | Change::Start(_) | Change::Unknown { .. } => {}
+            Change::Deadline { .. } | Change::Collected { .. } | Change::Start(_) | Change::Unknown { .. } => {}
         }
     }
 }

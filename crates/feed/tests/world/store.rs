@@ -84,7 +84,7 @@ impl Store {
                     ended_tokens.push(*token);
                 }
                 Change::Start(start) => self.start = Some(*start),
-                Change::Deadline { .. } | Change::Unknown { .. } => {}
+                Change::Deadline { .. } | Change::Collected { .. } | Change::Unknown { .. } => {}
             }
         }
         let set_hash = Some(rows_hash(namespace, rows));

@@ -86,11 +86,58 @@ impl Shard {
         self.len += 1;
     }
 
+    /// Takes the row of this digest out, if it is there. The last row takes its number, so that numbers stay without a gap.
+    pub(super) fn remove(&mut self, digest: &Digest) {
+        let Some((at, number)) = self.place_of(digest) else { return };
+        let last = self.len - 1;
+        let slot_of_last = self.place_of(&self.row(last).digest).map_or(at, |(slot, _)| slot);
+        let Some(moved) = self.blocks.last_mut().and_then(Vec::pop) else { return };
+        if self.blocks.last().is_some_and(Vec::is_empty) {
+            self.blocks.pop();
+        }
+        let gone = if number == last {
+            moved
+        } else {
+            // Below `ROWS_MAX`, so it fits.
+            self.slots[slot_of_last] = mark(&moved.digest) | (number as u32 + 1);
+            std::mem::replace(&mut self.blocks[number / BLOCK][number % BLOCK], moved)
+        };
+        // Last, since it looks at the rows of all other slots.
+        self.close(at);
+        self.sum = self.sum.minus(gone.set_hash());
+        self.len = last;
+    }
+
+    /// Frees a slot, and moves what came after it because it was taken, so that no search ends too early.
+    fn close(&mut self, at: usize) {
+        let mask = self.slots.len() - 1;
+        let (mut free, mut next) = (at, (at + 1) & mask);
+        loop {
+            let slot = self.slots[next];
+            if slot == 0 {
+                break;
+            }
+            let wanted = home(&self.row((slot & NUMBER_MASK) as usize - 1).digest) & mask;
+            // Whether `free` lies on its way from its home to where it is.
+            if (next.wrapping_sub(wanted) & mask) >= (next.wrapping_sub(free) & mask) {
+                self.slots[free] = slot;
+                free = next;
+            }
+            next = (next + 1) & mask;
+        }
+        self.slots[free] = 0;
+    }
+
     fn row(&self, number: usize) -> &Row {
         &self.blocks[number / BLOCK][number % BLOCK]
     }
 
     fn number_of(&self, digest: &Digest) -> Option<usize> {
+        self.place_of(digest).map(|(_, number)| number)
+    }
+
+    /// The slot of a digest, and the number of its row.
+    fn place_of(&self, digest: &Digest) -> Option<(usize, usize)> {
         let mask = self.slots.len().checked_sub(1)?;
         let (mut at, mark) = (home(digest) & mask, mark(digest));
         loop {
@@ -102,7 +149,7 @@ impl Shard {
             if slot & !NUMBER_MASK == mark {
                 let number = (slot & NUMBER_MASK) as usize - 1;
                 if self.row(number).digest == *digest {
-                    return Some(number);
+                    return Some((at, number));
                 }
             }
             at = (at + 1) & mask;

@@ -58,6 +58,10 @@ impl Table for Hooked {
         self.0.end(digest, reason);
     }
 
+    fn remove(&self, digest: &Digest) {
+        self.0.remove(digest);
+    }
+
     fn len(&self) -> usize {
         self.0.len()
     }

@@ -20,7 +20,10 @@ use jeton_feed::{
 use jeton_types::{BootTime, Freshness, Now, SessionId, UnixTime};
 use proptest::prelude::*;
 
-use self::{model::Authority, moves::Meanwhile};
+use self::{
+    model::{Authority, COLLECT_AFTER},
+    moves::Meanwhile,
+};
 use super::{Held, START, acme, hooked::Hooked};
 use crate::{
     Code, Computed, MemoryReplica, Outcome, Source, Verdict,
@@ -45,6 +48,8 @@ struct World {
     running: Vec<Verification>,
     waiting: HashMap<Ticket, Verification>,
     seen_revoked: HashSet<usize>,
+    /// What the authority has collected.
+    collected: HashSet<usize>,
     left: bool,
 }
 
@@ -95,6 +100,7 @@ impl World {
             running: Vec::new(),
             waiting: HashMap::new(),
             seen_revoked: HashSet::new(),
+            collected: HashSet::new(),
             left: false,
         };
         world.input(Input::Tick);
@@ -243,15 +249,24 @@ impl World {
 
     fn revoke(&mut self, which: usize) {
         let Some(which) = which.checked_rem(self.tokens.len()) else { return };
-        if !self.ended.contains_key(&which) {
+        if !self.ended.contains_key(&which) && !self.collected.contains(&which) {
             let now = self.authority_now();
             let at = self.authority.commit(now, vec![self.tokens[which].end()], true);
             self.ended.insert(which, at);
         }
     }
 
+    fn collect(&mut self) {
+        let now = self.authority_now();
+        for token in self.authority.collect(now) {
+            self.collected.extend(self.tokens.iter().position(|held| held.id == token));
+        }
+    }
+
     fn deadline(&mut self, which: usize) {
-        let Some(which) = which.checked_rem(self.tokens.len()) else { return };
+        let Some(which) = which.checked_rem(self.tokens.len()).filter(|which| !self.collected.contains(which)) else {
+            return;
+        };
         let now = self.authority_now();
         let (held, expires_at) = (&self.tokens[which], Authority::time(now).plus(Duration::from_secs(10)));
         let change = Change::Deadline { digest: held.digest, token: held.id, expires_at };
@@ -321,11 +336,17 @@ impl World {
             (Code::Valid, Which::Token(which)) => {
                 prop_assert!(!dead, "S1: valid after its receipt was complete");
                 prop_assert!(!revoked, "S7: resurrected");
+                let over = self.expiry.get(&which).is_some_and(|at| now >= at.plus(COLLECT_AFTER));
+                prop_assert!(!over, "25: valid once it may have been collected");
                 // S14: never late, but for a pause too short to be a jump.
                 if let Some(expires_at) = self.expiry.get(&which) {
                     let known = verdict.expires_at() == Some(*expires_at);
                     prop_assert!(!known || now < expires_at.plus(JUMP_MAX * 11 / 10), "S14: late");
                 }
+            }
+            (Code::Unknown, Which::Token(which)) if self.collected.contains(&which) => {
+                let over = self.expiry.get(&which).is_some_and(|at| now >= at.plus(COLLECT_AFTER));
+                prop_assert!(over, "25: forgotten before its time");
             }
             (Code::Unknown, _) => prop_assert!(!issued, "S9: unknown, though its issue had returned"),
             (Code::Expired, Which::Token(which)) => prop_assert!(self.expiry.contains_key(&which)),

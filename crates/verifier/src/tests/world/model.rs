@@ -6,8 +6,9 @@ use jeton_feed::{
     message::{Grant, SnapshotPart, ToAuthority, ToVerifier, Welcome},
     numbers::{LAG_MAX, PROTOCOL, counted_out_after},
     record::{Change, Head, Policy, Record, TokenEntry},
+    set_hash::SetHash,
 };
-use jeton_types::{BootTime, Hash32, Revision, StartId, UnixTime};
+use jeton_types::{BootTime, Hash32, Revision, StartId, TokenId, UnixTime};
 
 use crate::tests::{AUTHORITY, acme, policy, record, revision};
 
@@ -29,7 +30,24 @@ pub(super) struct Authority {
     pending: Vec<u64>,
     complete: Vec<u64>,
     pub(super) down: VecDeque<ToVerifier>,
+    /// All up to here was cut off the log.
+    cut: u64,
+    /// How often that was under a stream.
+    pub(super) overtaken: usize,
+    pub(super) flaw: Option<Flaw>,
 }
+
+/// A rule that is broken on purpose, to see that the checks notice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Flaw {
+    /// A tombstone is collected as soon as it is there.
+    TombstoneDroppedEarly,
+    /// A stream goes on behind what was cut.
+    GapSkip,
+}
+
+/// How long a token has been expired when it is collected: with the longest grace of this world, 12 s.
+pub(super) const COLLECT_AFTER: Duration = counted_out_after(Duration::from_secs(12)).saturating_add(LAG_MAX);
 
 impl Authority {
     pub(super) fn new(grace_secs: u64) -> Self {
@@ -48,6 +66,9 @@ impl Authority {
             pending: Vec::new(),
             complete: Vec::new(),
             down: VecDeque::new(),
+            cut: 0,
+            overtaken: 0,
+            flaw: None,
         };
         authority.commit(BootTime::ZERO, vec![Change::Policy(policy(grace_secs))], false);
         authority
@@ -80,6 +101,7 @@ impl Authority {
                         row.expires_at = Some(row.expires_at.map_or(*expires_at, |known| known.min(*expires_at)));
                     }
                 }
+                Change::Collected { digest, .. } => self.rows.retain(|row| row.digest != *digest),
                 Change::Start(_) | Change::Unknown { .. } => {}
             }
         }
@@ -93,6 +115,50 @@ impl Authority {
             self.pending.push(at);
         }
         at
+    }
+
+    /// Collects what may go, or whatever has ended; says what went.
+    pub(super) fn collect(&mut self, now: BootTime) -> Vec<TokenId> {
+        let time = Self::time(now);
+        let early = self.flaw == Some(Flaw::TombstoneDroppedEarly);
+        let goes = |row: &&TokenEntry| {
+            row.expires_at.is_some_and(|at| time >= at.plus(COLLECT_AFTER)) || early && row.ended.is_some()
+        };
+        let gone: Vec<_> = self.rows.iter().filter(goes).map(|row| (row.digest, row.token)).collect();
+        if !gone.is_empty() {
+            let changes = gone.iter().map(|(digest, token)| Change::Collected { digest: *digest, token: *token });
+            self.commit(now, changes.collect(), false);
+        }
+        gone.into_iter().map(|(_, token)| token).collect()
+    }
+
+    /// Cuts the whole log off. If the stream was slow, what waits on it is cut off under it.
+    pub(super) fn log_cut(&mut self, now: BootTime, slow: bool) {
+        self.cut = self.head;
+        let Some(first) = self.down.iter().position(|message| matches!(message, ToVerifier::Record(_))) else { return };
+        if !slow {
+            return;
+        }
+        self.overtaken += 1;
+        let rest = self.down.split_off(first);
+        let (grants, rest): (Vec<_>, Vec<_>) = rest.into_iter().partition(|one| matches!(one, ToVerifier::Grant(_)));
+        self.down.extend(grants);
+        if self.flaw != Some(Flaw::GapSkip) {
+            self.snapshot();
+        }
+        // What was asked meanwhile is answered after it.
+        for message in rest {
+            if let ToVerifier::Watermark { request, .. } = message {
+                self.down.push_back(ToVerifier::Watermark { request, watermark: revision(self.head) });
+            }
+        }
+        self.heartbeat(now);
+    }
+
+    /// The sum over all that should be enforced.
+    pub(super) fn set_hash(&self) -> Hash32 {
+        let policy = self.policies.last().map(|(_, policy)| SetHash::of_policy(&acme(), policy)).unwrap_or_default();
+        self.rows.iter().map(SetHash::of_entry).fold(policy, SetHash::plus).to_hash()
     }
 
     /// A commit in a namespace that the session does not serve.
@@ -119,7 +185,8 @@ impl Authority {
                 self.epoch = hello.epoch;
                 self.streaming = true;
                 let (head, authority_time) = (self.head(), Self::time(now));
-                let resume = hello.resume;
+                let reaches = |resume: &Revision| resume.get() >= self.cut || self.flaw == Some(Flaw::GapSkip);
+                let resume = hello.resume.filter(reaches);
                 self.down.push_back(ToVerifier::Welcome(Welcome {
                     protocol: PROTOCOL,
                     resume,
@@ -130,6 +197,7 @@ impl Authority {
                 }));
                 match resume {
                     Some(resume) => {
+                        let resume = resume.max(revision(self.cut));
                         let later = self.log.iter().filter(|(record, _)| record.revision > resume);
                         self.down.extend(later.map(|(record, _)| ToVerifier::Record(record.clone())));
                     }

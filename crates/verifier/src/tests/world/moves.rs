@@ -2,14 +2,17 @@
 
 use std::{cell::RefCell, rc::Rc, sync::Arc, time::Duration};
 
-use jeton_feed::{numbers::LEASE, record::Change, verifier::Input};
+use jeton_feed::{numbers::LEASE, record::Change, replica::Replica as _, verifier::Input};
 use jeton_types::Freshness;
-use proptest::prelude::*;
+use proptest::{prelude::*, strategy::ValueTree as _, test_runner::TestRunner};
 
-use super::{Verification, Which, World, model::Authority};
+use super::{
+    Verification, Which, World,
+    model::{Authority, Flaw},
+};
 use crate::{
     Outcome, Required,
-    tests::{hooked, policy},
+    tests::{acme, hooked, policy},
 };
 
 /// Each has a number of one byte of its own; few enough that they are met again.
@@ -17,19 +20,35 @@ const TOKENS_MAX: usize = 24;
 
 #[derive(Debug, Clone)]
 enum Move {
-    Issue { expires_in_millis: Option<u64> },
+    Issue {
+        expires_in_millis: Option<u64>,
+    },
     Revoke(usize),
     Deadline(usize),
     Policy(u64),
     CommitElsewhere,
+    /// What may go is collected, after so many seconds.
+    Collect(u64),
+    LogCut {
+        slow: bool,
+    },
     Heartbeat,
     Up(usize),
     Down(usize),
-    Cut { told: bool },
+    Cut {
+        told: bool,
+    },
     Dial,
-    Advance { millis: u64, tick: bool },
+    Advance {
+        millis: u64,
+        tick: bool,
+    },
     Suspend(u64),
-    Look { which: usize, before: Meanwhile, after: Meanwhile },
+    Look {
+        which: usize,
+        before: Meanwhile,
+        after: Meanwhile,
+    },
     Release(usize),
     Ask,
     Healthy,
@@ -133,6 +152,14 @@ fn perform(world: &Rc<RefCell<World>>, each: Move) -> Result<(), TestCaseError> 
             let now = world.authority_now();
             world.authority.commit(now, vec![Change::Policy(policy(grace_secs))], false);
         }
+        Move::Collect(seconds) => {
+            world.advance(seconds * 1_000);
+            world.collect();
+        }
+        Move::LogCut { slow } => {
+            let now = world.authority_now();
+            world.authority.log_cut(now, slow);
+        }
         Move::CommitElsewhere => world.authority.commit_elsewhere(),
         Move::Heartbeat => {
             let now = world.authority_now();
@@ -193,6 +220,7 @@ fn heal(world: &Rc<RefCell<World>>) -> Result<(), TestCaseError> {
         let time = Authority::time(world.authority_now());
         let expected = match (world.left, world.ended.contains_key(&which), world.expiry.get(&which)) {
             (true, ..) => "stale",
+            _ if world.collected.contains(&which) => "unknown",
             (false, true, _) => "revoked",
             (false, false, Some(at)) if *at <= time => "expired",
             // Early by at most a quarter of the time since the grant's request, and drift.
@@ -201,6 +229,12 @@ fn heal(world: &Rc<RefCell<World>>) -> Result<(), TestCaseError> {
         };
         let found = if let Outcome::Answer(verdict) = outcome { verdict.code().as_str() } else { "stale" };
         prop_assert_eq!(found, expected, "token {} after healing", which);
+    }
+    let world = world.borrow();
+    if !world.left {
+        // Whatever it came from, the state is that of the authority, to the last row.
+        let found = world.replica.set_hashes(&[acme()]);
+        prop_assert_eq!(found, Ok(vec![world.authority.set_hash()]), "something was skipped");
     }
     Ok(())
 }
@@ -222,6 +256,8 @@ fn any_move() -> impl Strategy<Value = Move> {
         1 => any::<usize>().prop_map(Move::Deadline),
         2 => prop_oneof![Just(0_u64), Just(3), Just(12)].prop_map(Move::Policy),
         2 => Just(Move::CommitElsewhere),
+        3 => prop_oneof![3 => Just(0_u64), 1 => Just(10), 1 => Just(30)].prop_map(Move::Collect),
+        3 => any::<bool>().prop_map(|slow| Move::LogCut { slow }),
         4 => Just(Move::Heartbeat),
         6 => (1..5_usize).prop_map(Move::Up),
         6 => (1..5_usize).prop_map(Move::Down),
@@ -237,8 +273,15 @@ fn any_move() -> impl Strategy<Value = Move> {
     ]
 }
 
-fn run(rates: (u32, u32), grace_secs: u64, moves: Vec<Move>, leave: bool) -> Result<(), TestCaseError> {
+fn run(
+    rates: (u32, u32),
+    grace_secs: u64,
+    moves: Vec<Move>,
+    leave: bool,
+    flaw: Option<Flaw>,
+) -> Result<Seen, TestCaseError> {
     let world = Rc::new(RefCell::new(World::new(rates, grace_secs)));
+    world.borrow_mut().authority.flaw = flaw;
     let leave_at = if leave { moves.len() / 2 } else { usize::MAX };
     for (place, each) in moves.into_iter().enumerate() {
         if place == leave_at {
@@ -247,7 +290,15 @@ fn run(rates: (u32, u32), grace_secs: u64, moves: Vec<Move>, leave: bool) -> Res
         perform(&world, each)?;
         world.borrow().contained()?;
     }
-    heal(&world)
+    heal(&world)?;
+    let world = world.borrow();
+    Ok(Seen { collected: world.collected.len(), overtaken: world.authority.overtaken })
+}
+
+/// What a run was about.
+struct Seen {
+    collected: usize,
+    overtaken: usize,
 }
 
 proptest! {
@@ -259,6 +310,36 @@ proptest! {
         moves in proptest::collection::vec(any_move(), 20..250),
         leave in proptest::bool::weighted(0.1),
     ) {
-        run(rates, grace_secs, moves, leave)?;
+        run(rates, grace_secs, moves, leave, None)?;
+    }
+}
+
+/// The same schedules every time, without anybody who leaves.
+fn schedules(count: usize) -> impl Iterator<Item = ((u32, u32), u64, Vec<Move>)> {
+    let mut runner = TestRunner::deterministic();
+    let grace_secs = prop_oneof![Just(0_u64), Just(12)];
+    let strategy = ((9..=11_u32, 9..=11_u32), grace_secs, proptest::collection::vec(any_move(), 100..250));
+    (0..count).map(move |_| strategy.new_tree(&mut runner).unwrap().current())
+}
+
+#[test]
+fn tokens_are_collected_and_the_log_is_cut_under_them() {
+    let (mut collected, mut overtaken) = (0, 0);
+    for (rates, grace_secs, moves) in schedules(60) {
+        let seen = run(rates, grace_secs, moves, false, None).unwrap();
+        collected += seen.collected;
+        overtaken += seen.overtaken;
+    }
+    println!("{collected} tokens collected, {overtaken} streams overtaken");
+    assert!(collected > 50 && overtaken > 20, "{collected} {overtaken}");
+}
+
+#[test]
+fn every_flaw_is_noticed() {
+    for flaw in [Flaw::TombstoneDroppedEarly, Flaw::GapSkip] {
+        let found =
+            schedules(60).find_map(|(rates, grace_secs, moves)| run(rates, grace_secs, moves, false, Some(flaw)).err());
+        let Some(violation) = found else { panic!("{flaw:?} was not noticed") };
+        println!("{flaw:?}: {violation}");
     }
 }
