@@ -1,7 +1,7 @@
 //! Tokens, as they are shown: never their secret, but once.
 
 use jeton_lifecycle::{Stage, State};
-use jeton_types::{CredentialId, NamespaceName, RevocationId, TokenId};
+use jeton_types::{CredentialId, NamespaceName, Revision, RevocationId, TokenId};
 use serde::{Deserialize, Serialize};
 
 use crate::{secret::SecretText, time::Timestamp};
@@ -32,6 +32,9 @@ pub struct TokenView {
     pub revoked_at: Option<Timestamp>,
     /// By which revocation; its receipt says who knows.
     pub revocation_id: Option<RevocationId>,
+    /// The revision at which verifiers forgot it, long after it had expired: since then they call it unknown.
+    #[serde(default)]
+    pub collected_revision: Option<Revision>,
 }
 
 /// A token as the one answer has it that hands it out.

@@ -53,6 +53,7 @@ pub struct Metrics {
     replica_mismatches: Counter,
     log_records: Gauge,
     log_records_cut: Counter,
+    tokens_collected: Counter,
     names: Mutex<Names>,
 }
 
@@ -112,6 +113,7 @@ impl Metrics {
             replica_mismatches: Counter::default(),
             log_records: Gauge::default(),
             log_records_cut: Counter::default(),
+            tokens_collected: Counter::default(),
             names: Mutex::default(),
         };
         for phase in IssuePhase::ALL {
@@ -220,6 +222,11 @@ impl Metrics {
     pub(crate) fn log_cut_set(&self, cut: usize, retained: u64) {
         self.log_records_cut.inc_by(cut as u64);
         self.log_records.set(i64::try_from(retained).unwrap_or(i64::MAX));
+    }
+
+    /// So many tokens that expired long ago were collected.
+    pub(crate) fn tokens_collected_count(&self, count: usize) {
+        self.tokens_collected.inc_by(count as u64);
     }
 
     /// How the verifiers stand now, and how many receipts are pending. Of several sessions of one name the worst counts.
@@ -331,6 +338,11 @@ impl Metrics {
         );
         registry.register("jeton_log_records", "Records that the log holds", self.log_records.clone());
         registry.register("jeton_log_records_cut", "Records that were cut off the log", self.log_records_cut.clone());
+        registry.register(
+            "jeton_tokens_collected",
+            "Tokens that had expired long before and that verifiers were told to forget",
+            self.tokens_collected.clone(),
+        );
         registry.register(
             "jeton_clock_jumps",
             "How often real time ran ahead of boot time: a paused machine",

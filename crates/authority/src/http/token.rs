@@ -71,6 +71,7 @@ pub(crate) fn view(row: TokenRow, newest: u32, now: UnixTime) -> TokenView {
         expires_at: row.expires_at.map(Into::into),
         revoked_at: row.ended.map(|ended| ended.at.into()),
         revocation_id: row.ended.map(|ended| ended.revocation),
+        collected_revision: row.collected,
     }
 }
 

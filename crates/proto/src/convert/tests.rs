@@ -82,7 +82,8 @@ fn change() -> impl Strategy<Value = Change> {
         policy().prop_map(Change::Policy),
         entry().prop_map(Change::Token),
         (ids.clone(), time()).prop_map(|((digest, token), expires_at)| Change::Deadline { digest, token, expires_at }),
-        ids.prop_map(|(digest, token)| Change::End { digest, token, reason: EndReason::Revoked }),
+        ids.clone().prop_map(|(digest, token)| Change::End { digest, token, reason: EndReason::Revoked }),
+        ids.prop_map(|(digest, token)| Change::Collected { digest, token }),
         start().prop_map(Change::Start),
         any::<(u32, u32)>().prop_map(|(kind, needs_protocol)| Change::Unknown { kind, needs_protocol }),
     ]
@@ -295,15 +296,28 @@ fn what_is_narrower_needs_the_protocol_that_knows_it() {
     assert_eq!((needs(false, &["10.0.0.0/8"]), needs(true, &["::1"])), (4, 4), "as of the addresses by protocol 4");
 }
 
+/// A verifier of protocol 3 would hold what is collected for ever, and another sum from then on.
+#[test]
+fn what_is_collected_needs_protocol_4() {
+    let collected = Change::Collected { digest: Digest::from_bytes([1; 32]), token: TokenId::from_bytes([1; 16]) };
+    let change = wire::Change::from(collected);
+    assert_eq!((change.kind, change.needs_protocol), (8, 4));
+    // As such a verifier reads it: a field that it does not know.
+    let older = wire::Change { body: None, ..change };
+    assert_eq!(Change::try_from(older), Ok(Change::Unknown { kind: 8, needs_protocol: 4 }));
+}
+
 #[test]
 fn the_kinds_are_the_field_numbers() {
     // One length-delimited field of each number, empty: what the decoder takes it for.
-    for (number, expect) in [(3_u8, "Policy"), (4, "Token"), (5, "Deadline"), (6, "TokenEnd"), (7, "Start")] {
+    for (number, expect) in
+        [(3_u8, "Policy"), (4, "Token"), (5, "Deadline"), (6, "TokenEnd"), (7, "Start"), (8, "Collected")]
+    {
         let change = read::<wire::Change>(&[(number << 3) | 2, 0]);
         let shown = format!("{:?}", change.body.clone().unwrap());
         assert!(shown.starts_with(&format!("{expect}(")), "{number}: {shown}");
         let named = wire::Change { kind: number.into(), needs_protocol: 1, ..change };
-        assert!(!matches!(Change::try_from(named), Ok(Change::Unknown { needs_protocol: 1, kind: 3..=5 | 7 })));
+        assert!(!matches!(Change::try_from(named), Ok(Change::Unknown { needs_protocol: 1, kind: 3..=5 | 7 | 8 })));
     }
 }
 

@@ -4,17 +4,23 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use jeton_feed::{
+    authority::CollectionWait,
     message::{Hello, ToAuthority, ToVerifier},
+    record::Change,
     rollback::Judgement,
 };
 use jeton_store::{
     Store, StoreError,
-    model::{Caller, IssueNew, Labels, Retention},
+    model::{Caller, IssueNew, Labels, Retention, TokenRow},
 };
 use jeton_types::{Revision, ScopeSet, UnixTime};
 
 use super::world::{Stream, World, hello};
-use crate::{config::LogKept, feed::retention::log_cut, fence::head_judge};
+use crate::{
+    config::LogKept,
+    feed::retention::{log_cut, look_and_collect},
+    fence::head_judge,
+};
 
 /// All that can go.
 const ALL: Retention = Retention { after: UnixTime::ZERO, records_max: 0 };
@@ -154,4 +160,65 @@ async fn what_is_old_goes_by_itself_but_for_what_a_receipt_needs() {
     assert_eq!(receipt.tokens.len(), 1);
     log_cut(&world.hub.0).await.unwrap();
     assert_eq!(reach().await, later);
+}
+
+/// What has expired is collected after every lease and grace that was granted before, by the boot clock of this process; a start
+/// begins the wait anew.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_expired_long_ago_is_forgotten_by_verifiers() {
+    let world = World::new().await;
+    let token = world.token("edge").await;
+    let (mut stream, _) = world.live(&token, hello(1, 1)).await;
+    let mut wait = CollectionWait::default();
+    let ttl = Some("10m".parse().unwrap());
+    let mut issued = Vec::new();
+    for (name, ttl) in [("short", ttl), ("ended", ttl), ("endless", None)] {
+        issued.push(world.issue_for("acme", name, "x", ttl).await.token);
+    }
+    let mut last = Revision::ZERO;
+    for name in ["ended", "endless"] {
+        last = world.revoke("acme", name).await.revocation.revision;
+    }
+    records_up_to(&mut stream, last).await;
+    stream.send(ToAuthority::Ack { revision: last }).await;
+    let collected = async || -> Vec<bool> {
+        let mut found = Vec::new();
+        for token in &issued {
+            found.push(world.store.token(token.id).await.unwrap().unwrap().collected.is_some());
+        }
+        found
+    };
+    // They have expired at the second look, and wait from there on.
+    for (request, minutes) in [(2, 0), (3, 11), (4, 37), (5, 37)] {
+        world.clock.pass(Duration::from_secs(60 * minutes));
+        look_and_collect(&world.hub.0, &mut wait).await.unwrap();
+        assert_eq!(collected().await, [false; 3], "after {minutes} more minutes");
+        stream.lease(request).await;
+    }
+    world.clock.pass(Duration::from_secs(120));
+    look_and_collect(&world.hub.0, &mut CollectionWait::default()).await.unwrap();
+    assert_eq!(collected().await, [false; 3], "another process has seen none of that");
+    look_and_collect(&world.hub.0, &mut wait).await.unwrap();
+    assert_eq!(collected().await, [true, true, false], "what has no expiry stays for ever");
+    let ToVerifier::Record(record) = stream.next().await else { panic!("no record") };
+    let gone = |token: &TokenRow| Change::Collected { digest: token.digest, token: token.id };
+    let mut expect = vec![gone(&issued[0]), gone(&issued[1])];
+    let mut found = record.changes.clone();
+    let by_token = |change: &Change| match change {
+        Change::Collected { token, .. } => *token,
+        other => panic!("{other:?}"),
+    };
+    expect.sort_by_key(by_token);
+    found.sort_by_key(by_token);
+    assert_eq!(found, expect);
+    // The witness has followed, and vouches for what is left.
+    let kept = world.store.set_hashes().await.unwrap();
+    let kept = kept.into_iter().find(|row| row.namespace.as_str() == "acme").map(|row| row.set_hash);
+    assert!(record.set_hash.is_some() && record.set_hash == kept);
+    stream.send(ToAuthority::Ack { revision: record.revision }).await;
+    stream.lease(9).await;
+    // So it does after a start, from rows that lack them.
+    let world = world.restarted().await;
+    let (mut stream, _) = world.greet(&token, hello(2, 1)).await;
+    assert_eq!(stream.snapshot().await.1, 2);
 }
