@@ -19,7 +19,7 @@ use crate::{
         Burn, Caller, CredentialDelete, CredentialFilter, CredentialPatch, CredentialRef, CredentialRow, IssueNew,
         Issued, NamespaceNew, NamespacePatch, NamespaceRow, Patched, PolicyRow, RecordsCut, Retention, RevocationRow,
         RevokeNew, RevokePreview, Revoked, RootReplaced, Rotated, SessionEndKind, SessionRow, SetHashRow, SnapshotItem,
-        StartRow, StoredReceipt, TokenRow,
+        StartRow, StoredReceipt, TokenRow, TokensCollected,
     },
 };
 
@@ -197,6 +197,14 @@ impl Store for AnyStore {
 
     async fn records_cut(&self, keep: Retention) -> Result<RecordsCut, StoreError> {
         each!(self, store => store.records_cut(keep).await)
+    }
+
+    async fn tokens_collect(
+        &self,
+        namespace: NamespaceName,
+        expired: UnixTime,
+    ) -> Result<Option<TokensCollected>, StoreError> {
+        each!(self, store => store.tokens_collect(namespace, expired).await)
     }
 
     async fn namespace(&self, name: NamespaceName) -> Result<Option<NamespaceRow>, StoreError> {
