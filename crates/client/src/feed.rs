@@ -159,6 +159,24 @@ impl Verifier {
     /// [`Verifier::verify`] for a caller that asks on behalf of its own client.
     pub async fn verify_from(&self, text: &[u8], required: &Required, origin: Origin) -> Answer {
         let answer = self.answer(text, required, origin).await;
+        self.counted(answer)
+    }
+
+    /// [`Verifier::verify`] without a wait: nothing if it needs the authority's word. Then ask again with a wait.
+    #[must_use]
+    pub fn verify_now(&self, text: &[u8], required: &Required, client: Option<IpAddr>) -> Option<Answer> {
+        let shared = &*self.owner.shared;
+        let answer = match shared.gate.enter() {
+            None => Answer::Stale(self.why_shut()),
+            Some(_pass) => match shared.replica.verify(text, required, client, || shared.clock.now()) {
+                Outcome::NeedsWatermark(_) => return None,
+                outcome => shared.answer(outcome),
+            },
+        };
+        Some(self.counted(answer))
+    }
+
+    fn counted(&self, answer: Answer) -> Answer {
         let source = match &answer {
             Answer::Verdict(verdict) => Some(verdict.source()),
             Answer::Stale(_) => None,

@@ -30,8 +30,8 @@ use axum::{
     routing::{get, post},
 };
 use jeton_api::problem::Code;
-use jeton_host::serve::{Admission, AdmissionConfig, Priority, Reason, RequestBody};
-use tower::{Layer, Service};
+use jeton_host::serve::{Admission, AdmissionConfig, Peer, Priority, Reason, RequestBody};
+use tower::{Layer, Service, util::MapRequest};
 
 use crate::core::Core;
 use failure::Failure;
@@ -47,7 +47,9 @@ pub(crate) fn service(
 > + Clone
 + Send
 + 'static {
-    Admission::new(AdmissionConfig::default()).layer(priority, refuse).layer(router(core))
+    Admission::new(AdmissionConfig::default())
+        .layer(priority, refuse)
+        .layer(MapRequest::new(router(core), Peer::extend))
 }
 
 /// What the listener and the admission control answer in place of a handler.

@@ -5,17 +5,19 @@
 //! two or joined by a comma; `X_Jeton_Subject` reaches an upstream that folds underscores; `Connection: X-Jeton-Subject`
 //! makes a proxy strip the header that it was told to trust. All of these are refused.
 
+use std::fmt::{Display, Write as _};
+
 use axum::{
     body::Body,
-    extract::{Extension, State},
     http::{
-        HeaderMap, HeaderName, HeaderValue, StatusCode,
+        HeaderMap, HeaderName, HeaderValue, Request, StatusCode,
         header::{AUTHORIZATION, CACHE_CONTROL, CONNECTION, RETRY_AFTER, WWW_AUTHENTICATE},
     },
     response::Response,
 };
+use bytes::Bytes;
 use jeton_client::feed::{Answer, Origin};
-use jeton_host::serve::Peer;
+use jeton_host::serve::{Peer, RequestBody};
 use jeton_types::ScopeSet;
 use jeton_verifier::{Code, Required, Verdict};
 
@@ -32,13 +34,27 @@ const SCOPES: HeaderName = HeaderName::from_static("x-jeton-scopes");
 
 const OWN: &str = "x-jeton-";
 
-pub(super) async fn auth(State(edge): State<Edge>, peer: Option<Extension<Peer>>, headers: HeaderMap) -> Response {
-    let Ok((token, required)) = presented(&headers) else { return unauthorized() };
-    let peer = peer.map(|Extension(peer)| peer);
-    let client = edge.0.client_address.of(&headers, peer);
-    let origin = Origin { client, peer: peer.map(|Peer(address)| address.ip()) };
-    match edge.0.verifier.verify_from(token, &required, origin).await {
-        Answer::Verdict(verdict) => respond(&verdict),
+/// Answers, unless that needs the authority's word on a token that may be newer than the replica.
+pub(super) fn answer_now(edge: &Edge, request: &Request<RequestBody>) -> Option<Response> {
+    let Ok((token, required)) = presented(request.headers()) else { return Some(unauthorized()) };
+    let Origin { client, .. } = origin(edge, request);
+    edge.0.verifier.verify_now(token, &required, client).map(|answer| told(&answer))
+}
+
+/// Answers, after the authority's word if it needs that.
+pub(super) async fn answer(edge: &Edge, request: &Request<RequestBody>) -> Response {
+    let Ok((token, required)) = presented(request.headers()) else { return unauthorized() };
+    told(&edge.0.verifier.verify_from(token, &required, origin(edge, request)).await)
+}
+
+fn origin(edge: &Edge, request: &Request<RequestBody>) -> Origin {
+    let peer = request.body().peer();
+    Origin { client: edge.0.client_address.of(request.headers(), peer), peer: peer.map(|Peer(address)| address.ip()) }
+}
+
+fn told(answer: &Answer) -> Response {
+    match answer {
+        Answer::Verdict(verdict) => respond(verdict),
         Answer::Stale(_) => unavailable(),
     }
 }
@@ -107,21 +123,33 @@ fn respond(verdict: &Verdict) -> Response {
 
 /// 200 with every identity header, empty when absent, so that a client's own copy never survives a proxy that overwrites.
 fn identity(verdict: &Verdict) -> Response {
-    let mut response = empty(StatusCode::OK);
-    let headers = response.headers_mut();
-    let text = |value: Option<String>| value.and_then(|text| HeaderValue::try_from(text).ok());
-    let values = [
-        (TOKEN_ID, text(verdict.token().map(|id| id.to_string()))),
-        (CREDENTIAL_ID, text(verdict.credential().map(|id| id.to_string()))),
-        (NAMESPACE, text(verdict.namespace().map(ToString::to_string))),
-        (SUBJECT, text(verdict.subject().map(ToString::to_string))),
-        (SCOPES, text(verdict.scopes().map(ToString::to_string))),
+    // One piece of text for all of them, of which each has its part.
+    let mut text = String::with_capacity(IDENTITY_BYTES);
+    let mut part = |value: Option<&dyn Display>| {
+        let begin = text.len();
+        // Writing to a string does not fail.
+        let _ = value.map(|value| write!(text, "{value}"));
+        begin..text.len()
+    };
+    let (token, credential) = (verdict.token(), verdict.credential());
+    let parts = [
+        (TOKEN_ID, part(token.as_ref().map(|id| id as _))),
+        (CREDENTIAL_ID, part(credential.as_ref().map(|id| id as _))),
+        (NAMESPACE, part(verdict.namespace().map(|name| name as _))),
+        (SUBJECT, part(verdict.subject().map(|subject| subject as _))),
+        (SCOPES, part(verdict.scopes().map(|scopes| scopes as _))),
     ];
-    for (name, value) in values {
-        headers.insert(name, value.unwrap_or(HeaderValue::from_static("")));
+    let text = Bytes::from(text);
+    let mut response = empty(StatusCode::OK);
+    for (name, part) in parts {
+        let value = HeaderValue::from_maybe_shared(text.slice(part));
+        response.headers_mut().insert(name, value.unwrap_or(HeaderValue::from_static("")));
     }
     response
 }
+
+/// Room for two ids, a namespace, a subject and some scopes.
+const IDENTITY_BYTES: usize = 256;
 
 /// The same bytes for every reason, so that nobody learns from the answer whether a token ever was.
 fn unauthorized() -> Response {

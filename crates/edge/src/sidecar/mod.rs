@@ -2,6 +2,7 @@
 
 mod auth;
 mod client;
+mod front;
 mod metric;
 mod observe;
 mod problem;
@@ -15,7 +16,7 @@ use axum::{
     extract::State,
     http::{HeaderName, HeaderValue, StatusCode, header::CONTENT_TYPE},
     response::{IntoResponse as _, Response},
-    routing::{any, get, post},
+    routing::{get, post},
 };
 use jeton_client::feed::{StartError as FeedError, TokenSource, Verifier, VerifierConfig};
 use jeton_host::serve::{BindError, Limits, Listener, serve};
@@ -23,7 +24,7 @@ use jeton_types::{Clock, Entropy, NamespaceName, VerifierName};
 use tokio::{sync::watch, task::JoinHandle};
 
 pub use self::client::client_address_header;
-use self::{client::ClientAddress, metric::Metrics};
+use self::{client::ClientAddress, front::Front, metric::Metrics};
 
 /// What a sidecar is told when it starts.
 #[derive(Debug, Clone)]
@@ -112,11 +113,11 @@ impl Sidecar {
         let (stop, mut stopped) = watch::channel(false);
         let client_address = ClientAddress::new(config.client_address_header);
         let edge = Edge(Arc::new(Parts { verifier: verifier.clone(), metrics, draining: is_draining, client_address }));
-        let server =
-            tokio::spawn(serve(listener, observe::logged(router(edge)), problem::refuse, Limits::http(), async move {
-                // A sender that is gone is also a reason to stop.
-                let _ = stopped.wait_for(|stop| *stop).await;
-            }));
+        let front = Front::new(edge.clone(), observe::logged(router(edge)));
+        let server = tokio::spawn(serve(listener, front, problem::refuse, Limits::http(), async move {
+            // A sender that is gone is also a reason to stop.
+            let _ = stopped.wait_for(|stop| *stop).await;
+        }));
         Ok(Running { http_addr, verifier, drain: config.drain, draining, stop, server })
     }
 }
@@ -143,10 +144,6 @@ impl Running {
 
 fn router(edge: Edge) -> Router {
     Router::new()
-        .route("/auth", any(auth::auth))
-        // The wildcard does not match nothing, and Envoy asks for `/auth/` when its client asks for `/`.
-        .route("/auth/", any(auth::auth))
-        .route("/auth/{*below}", any(auth::auth))
         .route("/v1/verify", post(verify::verify))
         .route("/livez", get(async || "alive\n"))
         .route("/readyz", get(readyz))

@@ -12,6 +12,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::Peer;
 use super::limits::Limits;
 use super::refuse::{BoxError, Reason};
 use super::vitals::{Flight, Vitals};
@@ -59,6 +60,7 @@ pub struct RequestBody<B = Incoming> {
     /// Made when there is first something to wait for: most bodies arrive with their head.
     timer: Option<Pin<Box<Sleep>>>,
     unread: Unread,
+    peer: Option<Peer>,
 }
 
 /// Tells the connection when a body is dropped before its end.
@@ -73,20 +75,37 @@ impl Drop for Unread {
     }
 }
 
-impl<B> RequestBody<B> {
+impl<B: Body> RequestBody<B> {
     /// Limits `inner`; its time begins now.
     #[must_use]
     pub fn new(inner: B, limits: &Limits) -> Self {
-        let deadline = limits.body.map(|within| Instant::now() + within);
+        // Most requests have none, and nothing to wait for.
+        let within = limits.body.filter(|_| !inner.is_end_stream());
+        let deadline = within.map(|within| Instant::now() + within);
         let bytes_max = limits.body_bytes_max;
-        Self { inner, bytes_max, bytes: 0, within: limits.body, deadline, timer: None, unread: Unread(None) }
+        Self {
+            inner,
+            bytes_max,
+            bytes: 0,
+            within: limits.body,
+            deadline,
+            timer: None,
+            unread: Unread(None),
+            peer: None,
+        }
     }
 }
 
 impl RequestBody {
-    pub(super) fn watched(inner: Incoming, limits: &Limits, vitals: &Arc<Vitals>) -> Self {
+    pub(super) fn watched(inner: Incoming, limits: &Limits, vitals: &Arc<Vitals>, peer: Peer) -> Self {
         let unread = (!inner.is_end_stream()).then(|| Arc::clone(vitals));
-        Self { unread: Unread(unread), ..Self::new(inner, limits) }
+        Self { unread: Unread(unread), peer: Some(peer), ..Self::new(inner, limits) }
+    }
+
+    /// The other end's address, of a request that came over a connection.
+    #[must_use]
+    pub const fn peer(&self) -> Option<Peer> {
+        self.peer
     }
 }
 

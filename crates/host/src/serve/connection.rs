@@ -10,7 +10,7 @@ use std::marker::PhantomData;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::header::{CONNECTION, HeaderValue};
@@ -20,16 +20,17 @@ use http_body::Body;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use pin_project_lite::pin_project;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep_until};
-use tower::{Service, ServiceExt};
+use tower::{Service, ServiceExt, util::Oneshot};
 
 use super::Peer;
 use super::body::{RequestBody, ResponseBody};
 use super::io::Watched;
 use super::limits::Limits;
 use super::refuse::{BoxError, Reason, Refuse};
-use super::vitals::{Vitals, Why};
+use super::vitals::{Flight, Vitals, Why};
 
 /// Why a connection is over.
 #[derive(Debug)]
@@ -243,27 +244,55 @@ where
 {
     type Response = Response<ResponseBody<B>>;
     type Error = BoxError;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
+    type Future = Answering<S, B>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let mut flight = self.vitals.begin();
-        let (mut parts, body) = request.into_parts();
+        let (parts, body) = request.into_parts();
         if let Some(reason) = excess(&parts, &body, &self.limits) {
             if !body.is_end_stream() {
                 self.vitals.body_unread();
             }
             let response = self.refuse.refuse(reason);
             flight.owe(true);
-            return Box::pin(async move { Ok(response.map(|body| ResponseBody::new(body, flight))) });
+            return Answering::Refused { response: Some(response.map(|body| ResponseBody::new(body, flight))) };
         }
-        parts.extensions.insert(Peer(self.peer));
-        let request = Request::from_parts(parts, RequestBody::watched(body, &self.limits, &self.vitals));
-        let service = self.service.clone();
-        Box::pin(async move {
-            let response = service.oneshot(request).await.map_err(Into::into)?;
-            flight.owe(true);
-            Ok(response.map(|body| ResponseBody::new(body, flight)))
-        })
+        let body = RequestBody::watched(body, &self.limits, &self.vitals, Peer(self.peer));
+        let request = Request::from_parts(parts, body);
+        Answering::Served { answer: self.service.clone().oneshot(request), flight: Some(flight) }
+    }
+}
+
+pin_project! {
+    /// The answer to one request, on its way. No box: hyper keeps one place for it on each connection.
+    #[project = AnsweringProjected]
+    enum Answering<S, B>
+    where
+        S: Service<Request<RequestBody>>,
+    {
+        Refused { response: Option<Response<ResponseBody<B>>> },
+        Served { #[pin] answer: Oneshot<S, Request<RequestBody>>, flight: Option<Flight> },
+    }
+}
+
+impl<S, B> Future for Answering<S, B>
+where
+    S: Service<Request<RequestBody>, Response = Response<B>>,
+    S::Error: Into<BoxError>,
+{
+    type Output = Result<Response<ResponseBody<B>>, BoxError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let (response, flight) = match self.project() {
+            AnsweringProjected::Refused { response } => {
+                return response.take().map_or(Poll::Pending, |response| Poll::Ready(Ok(response)));
+            }
+            AnsweringProjected::Served { answer, flight } => (ready!(answer.poll(cx)).map_err(Into::into)?, flight),
+        };
+        // Taken once: whoever polls what is over waits for ever.
+        let Some(mut flight) = flight.take() else { return Poll::Pending };
+        flight.owe(true);
+        Poll::Ready(Ok(response.map(|body| ResponseBody::new(body, flight))))
     }
 }
 

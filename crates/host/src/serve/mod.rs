@@ -43,9 +43,20 @@ pub use refuse::{BoxError, Reason, Refuse, refuse_plain};
 use gate::{Entry, Gate};
 use listen::AcceptTrouble;
 
-/// The other end's address, in the extensions of every request.
+/// The other end's address. Every request's body knows it ([`RequestBody::peer`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Peer(pub SocketAddr);
+
+impl Peer {
+    /// Puts it into a request's extensions, where a web framework's handlers find it.
+    #[must_use]
+    pub fn extend(mut request: Request<RequestBody>) -> Request<RequestBody> {
+        if let Some(peer) = request.body().peer() {
+            request.extensions_mut().insert(peer);
+        }
+        request
+    }
+}
 
 /// Serves `listener` until `shutdown` ends, then drains: the port closes, HTTP/1 connections finish their request,
 /// HTTP/2 connections get a GOAWAY and finish their streams, and what is left after `limits.drain` is cut.

@@ -90,15 +90,14 @@ impl Vitals {
     /// There were bytes for the other end, and it has taken some, or none.
     pub(super) fn sent(&self, taken: bool) {
         let mut state = self.lock();
-        let now = Instant::now();
         if !taken {
-            state.blocked_since.get_or_insert(now);
+            state.blocked_since.get_or_insert_with(Instant::now);
             return;
         }
         state.blocked_since = None;
         // Somebody who still takes an answer is not idle. With HTTP/2 it may be a ping, which says nothing.
         if state.in_flight == 0 && matches!(state.wire, Wire::H1) {
-            state.idle_since = now;
+            state.idle_since = Instant::now();
         }
     }
 
@@ -126,7 +125,8 @@ impl Vitals {
             state.head_since = None;
             state.body_unread = false;
         }
-        Flight { vitals: Arc::clone(self), owed: false }
+        let owes = matches!(state.wire, Wire::H2(_));
+        Flight { vitals: Arc::clone(self), owes, owed: false }
     }
 
     /// Requests begun on this connection.
@@ -222,12 +222,17 @@ impl State {
 #[derive(Debug)]
 pub(super) struct Flight {
     vitals: Arc<Vitals>,
+    /// Whether what is owed says anything: with HTTP/1 it does not ([`Vitals::due`]).
+    owes: bool,
     owed: bool,
 }
 
 impl Flight {
     /// The client is given a piece (`true`), or has taken all there were and waits for the handler (`false`).
     pub(super) fn owe(&mut self, owed: bool) {
+        if !self.owes {
+            return;
+        }
         let mut state = self.vitals.lock();
         state.progress_at = Instant::now();
         match (self.owed, owed) {
@@ -241,11 +246,14 @@ impl Flight {
 
 impl Drop for Flight {
     fn drop(&mut self) {
-        self.owe(false);
+        let now = Instant::now();
         let mut state = self.vitals.lock();
+        if self.owed {
+            (state.owed, state.progress_at) = (state.owed - 1, now);
+        }
         state.in_flight -= 1;
         if state.in_flight == 0 {
-            state.idle_since = Instant::now();
+            state.idle_since = now;
         }
     }
 }

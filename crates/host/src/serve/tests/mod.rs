@@ -45,7 +45,9 @@ impl Stage {
 
     async fn handle(self, request: Request<RequestBody>) -> Result<Response<TestBody>, BoxError> {
         let text = match request.uri().path() {
-            "/peer" => request.extensions().get::<Peer>().map(|peer| peer.0.to_string()).unwrap_or_default(),
+            "/peer" => {
+                Peer::extend(request).extensions().get::<Peer>().map(|peer| peer.0.to_string()).unwrap_or_default()
+            }
             "/echo" => match read_body(request.into_body()).await {
                 Ok(bytes) => format!("{} bytes", bytes.len()),
                 Err(error) => return Ok(refuse_plain(error.reason().ok_or(error)?)),
