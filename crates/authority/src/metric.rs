@@ -50,6 +50,7 @@ pub struct Metrics {
     storage_full: Gauge,
     ballast: Gauge,
     set_hash_doubted: Counter,
+    frames_made: Counter,
     replica_mismatches: Counter,
     log_records: Gauge,
     log_records_cut: Counter,
@@ -110,6 +111,7 @@ impl Metrics {
             storage_full: Gauge::default(),
             ballast: Gauge::default(),
             set_hash_doubted: Counter::default(),
+            frames_made: Counter::default(),
             replica_mismatches: Counter::default(),
             log_records: Gauge::default(),
             log_records_cut: Counter::default(),
@@ -150,6 +152,17 @@ impl Metrics {
     /// A snapshot took this long to send.
     pub fn snapshot_observe(&self, took: Duration) {
         self.snapshot.observe(took.as_secs_f64());
+    }
+
+    /// A frame of a record was encoded.
+    pub fn frame_made_count(&self) {
+        self.frames_made.inc();
+    }
+
+    /// How many frames were encoded.
+    #[cfg(test)]
+    pub(crate) fn frames_made(&self) -> u64 {
+        self.frames_made.get()
     }
 
     /// The authority itself verified a token, with this code from this source.
@@ -300,6 +313,11 @@ impl Metrics {
         );
         registry.register("jeton_sessions", "Sessions of verifiers, by state", self.sessions.clone());
         registry.register("jeton_snapshot_duration_seconds", "Time to send a snapshot", self.snapshot.clone());
+        registry.register(
+            "jeton_feed_frames_made",
+            "Frames of large records that were encoded, each of them for all streams",
+            self.frames_made.clone(),
+        );
         registry.register(
             "jeton_feed_lag_seconds",
             "Age of the oldest record that a verifier has not acknowledged",

@@ -2,7 +2,10 @@
 
 use jeton_types::{Hash32, NamespaceName, Place, Revision, SessionId, UnixTime, VerifierName};
 
-use crate::record::{Head, Policy, Record, TokenEntry};
+use crate::{
+    frame::Frame,
+    record::{Head, Policy, Record, TokenEntry},
+};
 
 /// From a verifier to the authority.
 #[expect(clippy::large_enum_variant, reason = "the largest is a hello, which comes once a stream")]
@@ -76,6 +79,8 @@ pub enum ToVerifier {
     },
     /// The next record of a namespace of this session.
     Record(Record),
+    /// The next part of a record that does not fit into one message (`feed-protocol.md` 23).
+    Frame(Frame),
     /// Once a second: everything at or below `watermark` has been sent on this stream.
     Heartbeat {
         /// How far the authority is.

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-/// The protocol this code speaks. 2 knows what is disabled; 3 seals heads; 4 knows from where a token may be presented, and collects
-/// what has expired.
+/// The protocol this code speaks. 2 knows what is disabled; 3 seals heads; 4 knows from where a token may be presented, collects
+/// what has expired, and takes records in frames.
 pub const PROTOCOL: u32 = 4;
 /// From this one on the authority judges the head that a verifier shows, and says when it is of another history.
 pub const PROTOCOL_OF_HEADS: u32 = 3;
+/// From this one on records come in frames, and no message is much larger than [`FRAME_BYTES_MAX`].
+pub const PROTOCOL_OF_FRAMES: u32 = 4;
 /// The oldest protocol of an authority that a verifier of this code still understands.
 pub const PROTOCOL_OLDEST: u32 = 1;
 /// The oldest protocol of a verifier that an authority of this code still feeds. A verifier of protocol 1 would read a
@@ -30,6 +32,8 @@ pub const POLL_EVERY: Duration = Duration::from_millis(250);
 pub const END_WAIT: Duration = Duration::from_secs(1);
 /// The longest grace that any namespace may have.
 pub const GRACE_MAX: Duration = jeton_types::limits::GRACE_MAX;
+/// The largest frame of a record, and the largest part of a snapshot, on the wire.
+pub const FRAME_BYTES_MAX: usize = 64 * 1024;
 /// How long one verification may wait for a watermark.
 pub const FIRST_USE_WAIT: Duration = Duration::from_millis(250);
 /// How many watermark requests a verifier sends in a second, at most.

@@ -34,6 +34,12 @@ pub trait Replica {
     /// [`Unappliable`] if the record cannot follow what the table holds; nothing is changed then, but after
     /// [`Unappliable::Mismatch`], which is found when all is applied. The watermark stays where it was.
     fn record_apply(&self, record: &Record) -> Result<Visible, Unappliable>;
+    /// Enforces ends and deadlines of a record of which more is to come (`feed-protocol.md` 23); the watermark stays where it
+    /// is. Done twice it is done once: after a reset the record begins anew.
+    ///
+    /// # Errors
+    /// [`Unappliable`] as of [`Self::record_apply`], but [`Unappliable::Mismatch`]; nothing of this part is changed then.
+    fn ends_enforce(&self, part: &Record) -> Result<(), Unappliable>;
     /// The set hash of each of these namespaces, summed up anew over all rows (`feed-protocol.md` 24); none unless all are
     /// there.
     ///

@@ -27,6 +27,7 @@ pub use self::{
     surface::{Effect, Input, SessionConfig, SessionLost, Status},
 };
 use crate::{
+    frame::Joining,
     lease::Void,
     message::{Hello, Refusal, Refused, ToAuthority, ToVerifier, Welcome},
     numbers::{PROTOCOL, PROTOCOL_OF_HEADS, PROTOCOL_OLDEST, STREAM_SILENCE_MAX},
@@ -47,6 +48,8 @@ pub struct Session {
     applied: Option<Visible>,
     /// At least what is applied; heartbeats move it further.
     watermark: Revision,
+    /// The newest revision of which anything came, be it one frame: no snapshot may be older.
+    seen: Revision,
     /// The replica is what the log up to `watermark` leaves, so the next stream can go on from there.
     whole: bool,
     held: Option<Held>,
@@ -89,6 +92,8 @@ struct Live {
     heard: BootTime,
     renew_at: BootTime,
     renewals: VecDeque<Held>,
+    /// A record that is half there. Gone with its stream: the next one begins it anew.
+    joining: Option<Joining>,
 }
 
 impl Session {
@@ -103,6 +108,7 @@ impl Session {
             requests: 0,
             applied: None,
             watermark: Revision::ZERO,
+            seen: Revision::ZERO,
             whole: false,
             held: None,
             head: None,
@@ -119,6 +125,7 @@ impl Session {
         let config = SessionConfig { session, ..self.config.clone() };
         Self {
             requests: self.requests,
+            seen: self.seen,
             head: self.head.clone(),
             needs_protocol: self.needs_protocol,
             backoff: self.backoff.clone(),
@@ -238,6 +245,7 @@ impl Session {
             ToVerifier::SnapshotRows(part) => self.snapshot_rows(part, replica, out),
             ToVerifier::SnapshotEnd { at } => self.snapshot_end(now, at, replica, out),
             ToVerifier::Record(record) => self.record(&record, replica, out),
+            ToVerifier::Frame(frame) => self.frame(frame, replica, out),
             ToVerifier::Heartbeat { watermark, head, authority_time: _ } => {
                 self.last_heartbeat = Some(now.boot);
                 match self.state {
@@ -249,13 +257,19 @@ impl Session {
                     return self.fault(Fault::WentBack { known, head: head.revision }, replica, out);
                 }
                 self.head = Some(head);
-                if matches!(self.state, State::Live(_)) {
+                if let State::Live(live) = &self.state {
+                    if is_half_sent(live, watermark) {
+                        return self.fault(Fault::Unexpected(OVER_HALF), replica, out);
+                    }
                     self.advance(watermark, replica);
                 }
             }
             ToVerifier::Watermark { request, watermark } => {
                 // Asked for in no other state.
-                if matches!(self.state, State::Live(_)) {
+                if let State::Live(live) = &self.state {
+                    if is_half_sent(live, watermark) {
+                        return self.fault(Fault::Unexpected(OVER_HALF), replica, out);
+                    }
                     self.advance(watermark, replica);
                     out.push(Effect::Watermark { request });
                 }
@@ -327,7 +341,7 @@ impl Session {
         replica.lease_void(Void::OtherStore);
         replica.anew();
         (self.held, self.applied, self.whole, self.needs_protocol) = (None, None, false, None);
-        self.watermark = Revision::ZERO;
+        (self.watermark, self.seen) = (Revision::ZERO, Revision::ZERO);
         out.push(Effect::Note(Note::OtherStore { known, head }));
     }
 
@@ -382,7 +396,8 @@ impl Session {
     fn live(&mut self, now: Now, visible: Visible, out: &mut Vec<Effect>) {
         out.push(acknowledge(&visible));
         self.applied = Some(visible);
-        self.state = State::Live(Live { heard: now.boot, renew_at: now.boot, renewals: VecDeque::new() });
+        self.state =
+            State::Live(Live { heard: now.boot, renew_at: now.boot, renewals: VecDeque::new(), joining: None });
     }
 
     fn advance<R: Replica>(&mut self, to: Revision, replica: &R) {
@@ -457,6 +472,14 @@ impl Session {
         self.state = State::Ended;
     }
 }
+
+/// Whether a watermark speaks of a record of which only a part has come.
+fn is_half_sent(live: &Live, watermark: Revision) -> bool {
+    live.joining.as_ref().is_some_and(|joining| joining.revision() <= watermark)
+}
+
+/// What is wrong with such a watermark.
+const OVER_HALF: &str = "a watermark over a record that is half sent";
 
 /// The only way to an acknowledgement.
 const fn acknowledge(visible: &Visible) -> Effect {

@@ -1,10 +1,12 @@
-//! The promises of the feed over random schedules: S1, S2, S3, S5, S18, S21 and L1 of the project's list of properties.
+//! The promises of the feed over random schedules: S1, S2, S3, S5, S8, S18, S21 and L1 of the project's list of properties.
 //!
 //! - S1: no verification that began its table read at or after the completion of a receipt accepts a token that it is
 //!   about, and no stream of such a token is left.
 //! - S2: no lease for a session below the floor of one of its namespaces.
 //! - S3: a session that may answer without knowing a revocation is not counted out for it.
 //! - S5: a session ends by succession only when its process is gone.
+//! - S8: a record that does not fit into one frame is acknowledged whole; no snapshot is older than any part of it that
+//!   was sent.
 //! - S18: a durable receipt is never retracted, nor told with other evidence.
 //! - S21: a record or a hello that shows a table to be wrong is noticed, and nothing is answered or acknowledged before
 //!   there is a snapshot.
@@ -57,6 +59,8 @@ fn everything_that_the_promises_are_about_happens() {
         seen.ended_streams += one.ended_streams;
         seen.rotten += one.rotten;
         seen.mistrusted += one.mistrusted;
+        seen.parts += one.parts;
+        seen.halves += one.halves;
     }
     println!("{seen:?}");
     let counts = [
@@ -76,6 +80,8 @@ fn everything_that_the_promises_are_about_happens() {
         seen.ended_streams,
         seen.rotten,
         seen.mistrusted,
+        seen.parts,
+        seen.halves,
     ];
     assert!(counts.iter().all(|count| *count > 0), "{seen:?}");
 }
@@ -179,6 +185,18 @@ fn cut_off_after_a_late_grant() -> impl Iterator<Item = Plan> {
     })
 }
 
+/// A verifier's stream breaks while it is sent a record in frames.
+fn broken_in_a_record() -> impl Iterator<Item = Plan> {
+    (0..20_u64).map(|number| {
+        let actions = vec![
+            (3_000, Action::RevokeMany { namespace: 1, tokens: 6 }),
+            (300 + 53 * number, Action::Break { verifier: 2 }),
+            (1_000, Action::Break { verifier: 3 }),
+        ];
+        Plan { seed: number, actions, delay_max: 5, ..plans(1).next().unwrap() }
+    })
+}
+
 /// The twin of a verifier is started beside it: on a copy of its folder, and in the folder itself.
 fn twins() -> impl Iterator<Item = Plan> {
     [Action::Copy { disk: false }, Action::Copy { disk: true }, Action::Second].into_iter().map(|action| {
@@ -189,7 +207,12 @@ fn twins() -> impl Iterator<Item = Plan> {
 
 #[test]
 fn every_flaw_is_noticed() {
-    let written = || std::iter::once(grace_taken_away()).chain(cut_off_after_a_late_grant()).chain(twins());
+    let written = || {
+        std::iter::once(grace_taken_away())
+            .chain(cut_off_after_a_late_grant())
+            .chain(twins())
+            .chain(broken_in_a_record())
+    };
     for plan in written() {
         assert_eq!(run(&plan).err(), None, "{plan:?}");
     }

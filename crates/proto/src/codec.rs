@@ -1,20 +1,71 @@
-//! How a verifier reads a stream: what cannot be decoded is told apart from what did not arrive.
+//! How a stream is read and written.
 //!
+//! A verifier tells what cannot be decoded apart from what did not arrive.
 //! To tonic's own codec both are a broken stream. They are not the same: a stream that breaks leaves lease and grace to run
 //! out, but what cannot be decoded did come from the authority and may have been a record, so nothing may be answered as if
 //! it had not come (`feed-protocol.md` 8).
 
-use prost::{Message as _, bytes::Buf as _};
+use prost::{
+    Message as _,
+    bytes::{Buf as _, BufMut as _, Bytes},
+};
 use tonic::{
     Status,
-    codec::{Codec, DecodeBuf, Decoder},
+    codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
 };
-use tonic_prost::ProstEncoder;
+use tonic_prost::{ProstDecoder, ProstEncoder};
 
 use crate::{BadMessage, wire};
 
 /// Where the one call of the feed is.
 pub const SESSION_PATH: &str = "/jeton.feed.v1.Feed/Session";
+
+/// How an authority writes a stream: a frame of a record is encoded once for all of them.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct AuthorityCodec;
+
+/// The writing half of [`AuthorityCodec`].
+#[derive(Debug, Clone, Copy)]
+pub struct AuthorityEncoder;
+
+/// What an authority sends.
+#[derive(Debug, Clone)]
+pub enum Outbound {
+    /// A message.
+    Message(wire::ToVerifier),
+    /// The bytes of one.
+    Encoded(Bytes),
+}
+
+impl Codec for AuthorityCodec {
+    type Encode = Outbound;
+    type Decode = wire::ToAuthority;
+    type Encoder = AuthorityEncoder;
+    type Decoder = ProstDecoder<wire::ToAuthority>;
+
+    fn encoder(&mut self) -> AuthorityEncoder {
+        AuthorityEncoder
+    }
+
+    fn decoder(&mut self) -> Self::Decoder {
+        ProstDecoder::default()
+    }
+}
+
+impl Encoder for AuthorityEncoder {
+    type Item = Outbound;
+    type Error = Status;
+
+    fn encode(&mut self, item: Outbound, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        match item {
+            Outbound::Message(message) => message.encode(buffer).map_err(|error| Status::internal(error.to_string())),
+            Outbound::Encoded(bytes) => {
+                buffer.put(bytes);
+                Ok(())
+            }
+        }
+    }
+}
 
 /// See the module.
 #[derive(Debug, Clone, Copy, Default)]

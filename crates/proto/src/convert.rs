@@ -9,7 +9,10 @@ use jeton_feed::{
 };
 use jeton_types::{Hash32, NamespaceName, Place, Revision, SessionId, UnixTime, limits::SESSION_NAMESPACES_MAX};
 
-use crate::{record::policy_of, wire};
+use crate::{
+    record::{policy_of, record_of_wire},
+    wire,
+};
 
 /// A message that breaks a rule of form. Whoever receives one gives the stream up.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -127,6 +130,7 @@ impl From<message::ToVerifier> for wire::ToVerifier {
             }),
             message::ToVerifier::SnapshotEnd { at } => Message::SnapshotEnd(wire::SnapshotEnd { at: at.get() }),
             message::ToVerifier::Record(record) => Message::Record(record.into()),
+            message::ToVerifier::Frame(frame) => Message::Record(frame.into()),
             message::ToVerifier::Heartbeat { watermark, authority_time, head } => Message::Heartbeat(wire::Heartbeat {
                 watermark: watermark.get(),
                 authority_time_us: authority_time.as_micros(),
@@ -174,7 +178,7 @@ impl TryFrom<wire::ToVerifier> for message::ToVerifier {
                 set_hash: part.set_hash.map(|bytes| hash("snapshot set hash", &bytes)).transpose()?,
             }),
             Message::SnapshotEnd(end) => Self::SnapshotEnd { at: revision("snapshot end", end.at)? },
-            Message::Record(record) => Self::Record(record.try_into()?),
+            Message::Record(record) => record_of_wire(record)?,
             Message::Heartbeat(heartbeat) => Self::Heartbeat {
                 watermark: revision("heartbeat watermark", heartbeat.watermark)?,
                 authority_time: UnixTime::from_micros(heartbeat.authority_time_us),
@@ -294,4 +298,4 @@ pub(crate) const MISSING: &str = "it is missing";
 const UNKNOWN_MESSAGE: &str = "its kind is not known to this version";
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -6,6 +6,7 @@
 
 pub mod codec;
 pub mod convert;
+pub mod frame;
 mod record;
 
 /// Messages, client and server as generated from the protobuf.
@@ -17,7 +18,9 @@ pub mod wire {
 
 pub use convert::BadMessage;
 
-/// The largest message either side sends or takes in. A revocation of the most tokens allowed
-/// ([`REVOKE_TOKENS_MAX`](jeton_types::limits::REVOKE_TOKENS_MAX)) is one record of some 6 MiB until records come in
-/// frames; both ends must raise their decoding limit to this.
-pub const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// The largest message either side sends or takes in: a frame of [`FRAME_BYTES_MAX`](jeton_feed::numbers::FRAME_BYTES_MAX),
+/// or a single row, and some room.
+pub const MESSAGE_BYTES_MAX: usize = jeton_feed::numbers::FRAME_BYTES_MAX + 8 * 1024;
+/// The largest message of an authority that speaks a protocol before
+/// [`PROTOCOL_OF_FRAMES`](jeton_feed::numbers::PROTOCOL_OF_FRAMES): it sends a record in one.
+pub const MESSAGE_BYTES_MAX_UNFRAMED: usize = 16 * 1024 * 1024;

@@ -1,7 +1,9 @@
 //! Records, changes and entries, both ways.
 
 use jeton_feed::{
-    numbers::PROTOCOL,
+    frame::Frame,
+    message::ToVerifier,
+    numbers::{PROTOCOL, PROTOCOL_OF_FRAMES},
     record::{Change, EndReason, Head, Policy, Record, TokenEntry},
 };
 use jeton_types::{AddressList, CredentialId, Digest, Freshness, ScopeSet, Span, StartId, TokenId, UnixTime};
@@ -32,6 +34,8 @@ const COLLECTED_SINCE: u32 = 4;
 impl From<Record> for wire::Record {
     fn from(record: Record) -> Self {
         Self {
+            frame: 0,
+            last: false,
             revision: record.revision.get(),
             predecessor: record.predecessor.get(),
             namespace: record.namespace.to_string(),
@@ -41,6 +45,26 @@ impl From<Record> for wire::Record {
             committed_at_us: record.committed_at.as_micros(),
             changes: record.changes.into_iter().map(Into::into).collect(),
         }
+    }
+}
+
+impl From<Frame> for wire::Record {
+    fn from(Frame { number, last, record }: Frame) -> Self {
+        let mut part = Self { frame: number, last, ..record.into() };
+        for change in &mut part.changes {
+            change.needs_protocol = change.needs_protocol.max(PROTOCOL_OF_FRAMES);
+        }
+        part
+    }
+}
+
+/// A record, or a part of one.
+pub(crate) fn record_of_wire(mut record: wire::Record) -> Result<ToVerifier, BadMessage> {
+    let (number, last) = (std::mem::take(&mut record.frame), std::mem::take(&mut record.last));
+    match (number, last) {
+        (0, true) => Err(BadMessage::new("record last", "it is of no frame")),
+        (0, false) => Ok(ToVerifier::Record(record.try_into()?)),
+        (number, last) => Ok(ToVerifier::Frame(Frame { number, last, record: record.try_into()? })),
     }
 }
 

@@ -13,8 +13,25 @@ use jeton_feed::record::{Head, Record};
 use jeton_types::{BootTime, Revision, RevocationId};
 use tokio::sync::{mpsc, watch};
 
-/// Records that are kept in memory.
+/// Records that are kept in memory,
 const RING_RECORDS_MAX: usize = 16_384;
+/// and their changes; the newest record is kept however many it has.
+const RING_CHANGES_MAX: usize = 131_072;
+/// Changes of the records that are handed out at once, but for the first of them, which may have more.
+pub(crate) const BATCH_CHANGES_MAX: usize = 16_384;
+
+/// How many of these records, by their numbers of changes, are handed out at once.
+pub(crate) fn batch(changes: impl IntoIterator<Item = usize>) -> usize {
+    let (mut count, mut sum) = (0, 0_usize);
+    for changes in changes {
+        sum = sum.saturating_add(changes);
+        if count > 0 && sum > BATCH_CHANGES_MAX {
+            break;
+        }
+        count += 1;
+    }
+    count
+}
 
 /// One record, committed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +55,7 @@ pub struct CommitLog {
 struct Inner {
     ring: VecDeque<Arc<Record>>,
     ring_max: usize,
+    changes: usize,
     /// Every record above this one is in the ring.
     floor: Revision,
     head: Head,
@@ -51,7 +69,8 @@ impl CommitLog {
 
     fn with_ring(head: Head, ring_max: usize) -> Self {
         let (changed, _) = watch::channel(head.revision);
-        let inner = Inner { ring: VecDeque::new(), ring_max, floor: head.revision, head, subscribers: Vec::new() };
+        let inner =
+            Inner { ring: VecDeque::new(), ring_max, changes: 0, floor: head.revision, head, subscribers: Vec::new() };
         Self { inner: Mutex::new(inner), changed }
     }
 
@@ -61,7 +80,7 @@ impl CommitLog {
         self.inner().head.clone()
     }
 
-    /// The first records above `revision`, at most `limit`, of all namespaces and in order. Nothing if some of them have
+    /// The first records above `revision`, at most `limit`, of all namespaces and in order; fewer if they are large. Nothing if some of them have
     /// left memory: then the store has them.
     #[must_use]
     pub fn after(&self, revision: Revision, limit: usize) -> Option<Vec<Arc<Record>>> {
@@ -70,7 +89,9 @@ impl CommitLog {
             return None;
         }
         let first = inner.ring.partition_point(|record| record.revision <= revision);
-        Some(inner.ring.range(first..).take(limit).cloned().collect())
+        let found = || inner.ring.range(first..).take(limit);
+        let count = batch(found().map(|record| record.changes.len()));
+        Some(found().take(count).cloned().collect())
     }
 
     /// The head's revision, for those who want to be woken.
@@ -98,9 +119,12 @@ impl CommitLog {
             inner.head =
                 Head { revision: record.revision, start: record.start, chain_hash: record.chain_hash, mac: None };
             inner.ring.push_back(Arc::clone(record));
-            if inner.ring.len() > inner.ring_max
+            inner.changes += record.changes.len();
+            while (inner.ring.len() > inner.ring_max || inner.changes > RING_CHANGES_MAX)
+                && inner.ring.len() > 1
                 && let Some(gone) = inner.ring.pop_front()
             {
+                inner.changes -= gone.changes.len();
                 inner.floor = gone.revision;
             }
             inner.subscribers.retain(|subscriber| subscriber.send(Arc::clone(&committed)).is_ok());
@@ -117,6 +141,7 @@ impl CommitLog {
 
 #[cfg(test)]
 mod tests {
+    use jeton_feed::record::Change;
     use jeton_types::{Hash32, NamespaceName, StartId, UnixTime};
 
     use super::*;
@@ -166,5 +191,29 @@ mod tests {
         let told: Vec<u64> =
             std::iter::from_fn(|| subscriber.try_recv().ok()).map(|c| c.record.revision.get()).collect();
         assert_eq!(told, [12, 14, 15, 17]);
+    }
+
+    #[test]
+    fn large_records_are_few() {
+        let large = |at, changes| {
+            let mut committed = committed(at);
+            let record = Arc::get_mut(&mut committed.record).unwrap();
+            record.changes = vec![Change::Start(StartId::from_bytes([1; 16])); changes];
+            committed
+        };
+        let head =
+            Head { revision: revision(10), start: StartId::from_bytes([0; 16]), chain_hash: Hash32::ZERO, mac: None };
+        let log = CommitLog::new(head);
+        log.append(vec![large(11, 1), large(12, BATCH_CHANGES_MAX - 1), large(13, 1), large(14, RING_CHANGES_MAX / 2)]);
+        assert_eq!(revisions(log.after(revision(10), 9)), Some(vec![11, 12]));
+        assert_eq!(revisions(log.after(revision(11), 9)), Some(vec![12, 13]));
+        assert_eq!(revisions(log.after(revision(12), 9)), Some(vec![13]), "the next one is too large");
+        assert_eq!(revisions(log.after(revision(13), 9)), Some(vec![14]));
+        log.append(vec![large(15, RING_CHANGES_MAX / 2)]);
+        assert_eq!(revisions(log.after(revision(12), 9)), None, "they have left memory");
+        assert_eq!(revisions(log.after(revision(13), 9)), Some(vec![14]));
+        log.append(vec![large(16, 2 * RING_CHANGES_MAX)]);
+        assert_eq!(revisions(log.after(revision(14), 9)), None);
+        assert_eq!(revisions(log.after(revision(15), 9)), Some(vec![16]), "the newest is always there");
     }
 }

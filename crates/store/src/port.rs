@@ -235,6 +235,7 @@ pub trait Store: Send + Sync + 'static {
     fn record(&self, revision: Revision) -> impl Future<Output = Result<Option<Record>, StoreError>> + Send;
     /// The records above `after` up to and including `upto`, of all namespaces, at most `limit`, in order;
     /// [`StoreError::LogCut`] unless the log still has everything above `after`, so that none is ever left out silently.
+    /// Fewer if they have many changes, so that they fit into memory, but at least one if there is one.
     fn records(
         &self,
         after: Revision,

@@ -397,6 +397,29 @@ impl<T: Table> Replica for MemoryReplica<T> {
         Ok(Visible::up_to(record.revision))
     }
 
+    fn ends_enforce(&self, part: &Record) -> Result<(), Unappliable> {
+        let writer = self.writer();
+        let name = self.served(&part.namespace).ok_or_else(|| Unappliable::Foreign(part.namespace.clone()))?;
+        if !follows(writer.positions.get(name).copied(), part, self.watermark())? {
+            return Ok(());
+        }
+        let view = self.view.load();
+        let (namespace, named) = (part.namespace.clone(), part.predecessor);
+        let gap = Unappliable::Gap { namespace, named, applied: Revision::ZERO };
+        let table = &view.of_name(name).ok_or(gap)?.table;
+        all_there(&**table, part)?;
+        for change in &part.changes {
+            match change {
+                Change::Deadline { digest, expires_at, .. } => table.deadline(digest, *expires_at),
+                Change::End { digest, reason, .. } => table.end(digest, *reason),
+                // Whatever else there is waits for the whole record.
+                _ => {}
+            }
+        }
+        // Neither the position nor the watermark moves: the next stream begins with this record anew.
+        Ok(())
+    }
+
     fn set_hashes(&self, namespaces: &[NamespaceName]) -> Result<Vec<Hash32>, Unappliable> {
         // The one lock of those who write: no row changes while it is summed up.
         let _writer = self.writer();

@@ -24,7 +24,7 @@ use jeton_store::{
 use jeton_types::{Entropy, RevocationId, StartId};
 use tokio::sync::{oneshot, watch};
 
-use super::{driver, floor::Floor, sender::Snapshots, signing::Signing};
+use super::{driver, floor::Floor, frames::Frames, sender::Snapshots, signing::Signing};
 use crate::{
     config::LogKept,
     event::{Event, Events},
@@ -74,6 +74,7 @@ pub(super) struct Shared {
     floor: Mutex<Floor>,
     pub(super) signing: Signing,
     pub(super) snapshots: Snapshots,
+    pub(super) frames: Frames,
     waiting: Mutex<Waiting>,
     streams_numbered: AtomicU64,
     closing: watch::Sender<bool>,
@@ -104,6 +105,7 @@ impl HubHandle {
             parts,
             signing: Signing::default(),
             snapshots: Snapshots::default(),
+            frames: Frames::default(),
             waiting: Mutex::default(),
             streams_numbered: AtomicU64::new(0),
             closing: watch::Sender::new(false),

@@ -9,7 +9,7 @@
 //! - `retention`: cuts the log where it is old or long.
 //! - `succession`: claimed sessions that the hub does not know.
 //! - `signing`: signs complete receipts, makes them durable, and only then tells them.
-//! - `service`, `hello`, `stream`, `sender`, `outgoing`: one gRPC stream.
+//! - `service`, `hello`, `stream`, `sender`, `outgoing`: one gRPC stream; `frames`: what all of them share of a large record.
 //!
 //! Guaranteed: what is sent on a stream is in revision order and without a gap; a watermark is sent after everything at
 //! or below it. Not guaranteed: that a stream lives. Its end, for whatever reason, ends no session.
@@ -17,6 +17,7 @@
 mod driver;
 mod ending;
 mod floor;
+mod frames;
 mod handle;
 mod hello;
 mod outgoing;

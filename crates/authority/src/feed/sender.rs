@@ -13,16 +13,22 @@ use std::{
     time::Duration,
 };
 
+use futures_util::FutureExt as _;
 use jeton_feed::{
+    frame::Cursor,
     message::{ToVerifier, Welcome},
     numbers::HEARTBEAT_EVERY,
     record::{Head, Record},
+};
+use jeton_proto::{
+    codec::Outbound,
+    frame::{fits, snapshot_parts},
 };
 use jeton_store::{Store, StoreError, model::SnapshotItem};
 use jeton_types::{NamespaceName, Revision, UnixTime};
 use tokio::{
     sync::mpsc,
-    time::{Instant, MissedTickBehavior, interval, interval_at},
+    time::{Instant, Interval, MissedTickBehavior, interval, interval_at},
 };
 use tracing::{info, warn};
 
@@ -30,6 +36,8 @@ use super::{handle::Shared, outgoing::Outgoing, stream::End};
 
 /// Records that are fetched at once.
 const BATCH: usize = 256;
+/// Watermark requests that wait for their answer.
+const ASKED_MAX: usize = 32;
 /// Pieces of a snapshot that wait between the store and the stream.
 const PIECES_MAX: usize = 2;
 /// While others wait, a snapshot may take this long,
@@ -50,8 +58,18 @@ pub(super) struct Sender<'a> {
     pub(super) namespaces: &'a [NamespaceName],
     pub(super) unacked: &'a Unacked,
     pub(super) covered: &'a Covered,
+    /// Watermark requests that are to be answered by a head that is read from now on.
+    pub(super) asked: VecDeque<u64>,
+    pub(super) heartbeats: Interval,
     /// The revision of the last head that was sent.
     pub(super) told: Revision,
+}
+
+/// When a stream's heartbeats are due.
+pub(super) fn heartbeats() -> Interval {
+    let mut heartbeats = interval(HEARTBEAT_EVERY);
+    heartbeats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    heartbeats
 }
 
 /// What the welcome says.
@@ -83,20 +101,18 @@ impl Sender<'_> {
         self.covered.raise(resume.unwrap_or_default());
         let (head, authority_time) = (self.shared.head(), self.shared.parts.time.now());
         self.told = head.revision;
+        // The first of all: the hub may have something urgent to say by now.
         self.out
-            .send(ToVerifier::Welcome(Welcome { protocol, resume, mismatch, head, authority_time, foreign }))
+            .urge(ToVerifier::Welcome(Welcome { protocol, resume, mismatch, head, authority_time, foreign }))
             .await?;
         let mut sent = match resume {
             Some(resume) => resume,
             None => self.snapshot().await?,
         };
-        let mut heartbeats = interval(HEARTBEAT_EVERY);
-        heartbeats.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (mut asked, mut heartbeat_due) = (Vec::new(), false);
+        let mut heartbeat_due = false;
         loop {
-            while let Ok(request) = self.asks.try_recv() {
-                asked.push(request);
-            }
+            self.asks_take();
+            let asked = std::mem::take(&mut self.asked);
             changed.mark_unchanged();
             // Read after the requests above arrived: what had been answered by then is in it.
             let head = log.head();
@@ -104,20 +120,33 @@ impl Sender<'_> {
             if !asked.is_empty() {
                 self.head_tell(sent, &head).await?;
             }
-            for request in asked.drain(..) {
+            for request in asked {
                 self.send(ToVerifier::Watermark { request, watermark: sent }).await?;
             }
             if std::mem::take(&mut heartbeat_due) {
                 self.heartbeat(sent, &head).await?;
             }
+            if !self.asked.is_empty() {
+                continue;
+            }
             tokio::select! {
                 biased;
-                Some(message) = self.control.recv() => self.out.send(message).await?,
-                Some(request) = self.asks.recv() => asked.push(request),
+                Some(message) = self.control.recv() => self.out.urge(message).await?,
+                Some(request) = self.asks.recv() => self.asked.push_back(request),
                 // The log lives as long as the store.
                 Ok(()) = changed.changed() => {}
-                _ = heartbeats.tick() => heartbeat_due = true,
+                _ = self.heartbeats.tick() => heartbeat_due = true,
             }
+        }
+    }
+
+    /// Takes the requests that have come. Of too many the oldest are dropped: who asked does not wait any more.
+    fn asks_take(&mut self) {
+        while let Ok(request) = self.asks.try_recv() {
+            if self.asked.len() == ASKED_MAX {
+                self.asked.pop_front();
+            }
+            self.asked.push_back(request);
         }
     }
 
@@ -125,7 +154,7 @@ impl Sender<'_> {
     /// it any more (`feed-protocol.md` 28); answers how far that is.
     async fn catch_up(&mut self, mut sent: Revision, head: &Head) -> Result<Revision, End> {
         while sent < head.revision {
-            let Some(records) = self.records(sent, head.revision).await? else {
+            let Some(records) = records(self.shared, sent, head.revision).await? else {
                 // What was cut may have been of these namespaces, and nothing that is left need name it.
                 info!(%sent, "the log was cut above what a stream was sent: it gets a snapshot");
                 return self.snapshot().await;
@@ -133,6 +162,7 @@ impl Sender<'_> {
             if records.is_empty() {
                 break;
             }
+            let mut large = None;
             for record in records {
                 if record.revision > head.revision {
                     // The next head's.
@@ -140,13 +170,47 @@ impl Sender<'_> {
                 }
                 if self.namespaces.contains(&record.namespace) {
                     self.head_tell(sent, head).await?;
-                    self.unacked.sent(&record);
+                    if !fits(&record) {
+                        // Let go, with those after it: a slow verifier would keep them all in memory.
+                        large = Some((record.revision, record.committed_at));
+                        break;
+                    }
+                    self.unacked.sent(record.revision, record.committed_at);
                     self.send(ToVerifier::Record(Record::clone(&record))).await?;
                 }
                 sent = record.revision;
             }
+            if let Some((revision, committed_at)) = large {
+                if !self.frames(sent, revision, committed_at).await? {
+                    info!(%revision, "a record was cut from the log while it was sent: the stream gets a snapshot");
+                    return self.snapshot().await;
+                }
+                sent = revision;
+            }
         }
         Ok(sent.max(head.revision))
+    }
+
+    /// Sends a record in frames (`feed-protocol.md` 23). `sent` is what was sent before it: no watermark goes further until the
+    /// last frame is on its way. False if the log does not have the record any more.
+    async fn frames(&mut self, sent: Revision, revision: Revision, committed_at: UnixTime) -> Result<bool, End> {
+        let mut at = Some(Cursor::FIRST);
+        while let Some(cursor) = at {
+            let Some(frame) = self.shared.frames.frame(self.shared, revision, cursor).await? else { return Ok(false) };
+            if frame.next.is_none() {
+                // Before it leaves: the acknowledgement of the whole must find it, and of a part there is none.
+                self.unacked.sent(revision, committed_at);
+                self.covered.raise(revision);
+            }
+            self.content(frame.message).await?;
+            at = frame.next;
+            self.asks_take();
+            if at.is_some() && self.heartbeats.tick().now_or_never().is_some() {
+                let head = self.shared.parts.store.commit_log().head();
+                self.heartbeat(sent, &head).await?;
+            }
+        }
+        Ok(true)
     }
 
     /// Sees to it that a head has been sent that covers what comes next: whoever has seen a record or a watermark can then
@@ -160,27 +224,6 @@ impl Sender<'_> {
         self.told = self.told.max(head.revision);
         let authority_time = self.shared.parts.time.now();
         self.send(ToVerifier::Heartbeat { watermark, authority_time, head }).await
-    }
-
-    /// The next records; nothing if the log does not reach back to them any more.
-    async fn records(&self, after: Revision, upto: Revision) -> Result<Option<Vec<Arc<Record>>>, End> {
-        let store = &self.shared.parts.store;
-        if let Some(records) = store.commit_log().after(after, BATCH) {
-            return Ok(Some(records));
-        }
-        let mut records = match store.records(after, upto, BATCH).await {
-            Ok(records) => records,
-            Err(StoreError::LogCut { .. }) => return Ok(None),
-            Err(error) => {
-                warn!(%error, "records could not be read for a verifier");
-                return Err(End::Unavailable);
-            }
-        };
-        // The store has what it summed up itself; what is in memory was vouched for.
-        for record in &mut records {
-            record.set_hash = record.set_hash.filter(|_| self.shared.parts.witness.agrees(&record.namespace));
-        }
-        Ok(Some(records.into_iter().map(Arc::new).collect()))
     }
 
     /// Sends everything that is enforced, from one view that opens now: after the stream was registered, so that it
@@ -202,9 +245,11 @@ impl Sender<'_> {
             heartbeats.set_missed_tick_behavior(MissedTickBehavior::Delay);
             let mut place = Some(shared.snapshots.wait());
             let mut pace = Pace::default();
+            let mut parts = VecDeque::new();
             loop {
                 let message = tokio::select! {
                     biased;
+                    Some(part) = std::future::ready(parts.pop_front()) => ToVerifier::SnapshotRows(part),
                     piece = waiting.recv() => match piece {
                         None => break,
                         Some(SnapshotItem::Begin { at }) => {
@@ -215,7 +260,8 @@ impl Sender<'_> {
                         Some(SnapshotItem::Rows(mut part)) => {
                             pace.pieces += 1;
                             part.set_hash = part.set_hash.filter(|_| shared.parts.witness.agrees(&part.namespace));
-                            ToVerifier::SnapshotRows(part)
+                            parts.extend(snapshot_parts(part));
+                            continue;
                         }
                     },
                     // Nothing is covered by what was sent so far.
@@ -268,11 +314,44 @@ impl Sender<'_> {
             }
             _ => {}
         }
-        while let Ok(first) = self.control.try_recv() {
-            self.out.send(first).await?;
-        }
-        self.out.send(message).await
+        self.content(Outbound::Message(message.into())).await
     }
+
+    /// Sends once there is room for content; whatever the hub wants sent meanwhile does not wait for that.
+    async fn content(&mut self, message: Outbound) -> Result<(), End> {
+        let until = Outgoing::patience();
+        loop {
+            tokio::select! {
+                biased;
+                Some(first) = self.control.recv() => self.out.urge(first).await?,
+                room = self.out.room(until) => {
+                    room?.send(Ok(message));
+                    return Ok(());
+                }
+            }
+        }
+    }
+}
+
+/// The next records, some of them; nothing if the log does not reach back to them any more.
+async fn records(shared: &Shared, after: Revision, upto: Revision) -> Result<Option<Vec<Arc<Record>>>, End> {
+    let store = &shared.parts.store;
+    if let Some(records) = store.commit_log().after(after, BATCH) {
+        return Ok(Some(records));
+    }
+    let mut records = match store.records(after, upto, BATCH).await {
+        Ok(records) => records,
+        Err(StoreError::LogCut { .. }) => return Ok(None),
+        Err(error) => {
+            warn!(%error, "records could not be read for a verifier");
+            return Err(End::Unavailable);
+        }
+    };
+    // The store has what it summed up itself; what is in memory was vouched for.
+    for record in &mut records {
+        record.set_hash = record.set_hash.filter(|_| shared.parts.witness.agrees(&record.namespace));
+    }
+    Ok(Some(records.into_iter().map(Arc::new).collect()))
 }
 
 /// Snapshots that wait for their turn.
@@ -338,12 +417,12 @@ impl Covered {
 pub(super) struct Unacked(Mutex<VecDeque<(Revision, UnixTime)>>);
 
 impl Unacked {
-    fn sent(&self, record: &Record) {
+    fn sent(&self, revision: Revision, committed_at: UnixTime) {
         let mut unacked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if unacked.len() >= UNACKED_MAX {
             unacked.pop_front();
         }
-        unacked.push_back((record.revision, record.committed_at));
+        unacked.push_back((revision, committed_at));
     }
 
     /// Takes those out that are acknowledged now, and answers when they were committed.

@@ -1,49 +1,86 @@
 //! The gRPC service: one call is one stream.
 
-use std::sync::Arc;
+use std::{
+    convert::Infallible,
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 use axum::Router;
-use jeton_proto::wire::{
-    self,
-    feed_server::{Feed, FeedServer},
+use futures_util::future::BoxFuture;
+use jeton_proto::{
+    MESSAGE_BYTES_MAX,
+    codec::{AuthorityCodec, Outbound, SESSION_PATH},
+    wire::{self, feed_server::SERVICE_NAME},
 };
 use jeton_types::{Digest, Prefix, token::parse};
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Request, Response, Status, Streaming, metadata::MetadataMap, service::Routes};
+use tonic::{
+    Request, Response, Status, Streaming,
+    body::Body,
+    metadata::MetadataMap,
+    server::{Grpc, NamedService, StreamingService},
+    service::Routes,
+};
 
 use super::{
     handle::{HubHandle, Shared},
-    outgoing::Outgoing,
+    outgoing::{Incoming, Outgoing},
     stream,
 };
 
-/// Bytes of one message of a verifier, at most: a hello with as many namespaces as one may serve, and their hashes.
-const MESSAGE_BYTES_MAX: usize = 64 * 1024;
-
 /// The routes of the feed.
 pub fn router(handle: &HubHandle) -> Router {
-    let service = FeedServer::new(Service(Arc::clone(&handle.0)))
-        .max_decoding_message_size(MESSAGE_BYTES_MAX)
-        .max_encoding_message_size(jeton_proto::MESSAGE_BYTES_MAX);
-    Routes::new(service).prepare().into_axum_router()
+    Routes::new(Service(Arc::clone(&handle.0))).prepare().into_axum_router()
 }
 
+/// By hand and not by the generated server, whose codec encodes every message for every stream.
+#[derive(Clone)]
 struct Service(Arc<Shared>);
 
-#[tonic::async_trait]
-impl Feed for Service {
-    type SessionStream = ReceiverStream<Result<wire::ToVerifier, Status>>;
+impl NamedService for Service {
+    const NAME: &'static str = SERVICE_NAME;
+}
 
-    async fn session(
-        &self,
-        request: Request<Streaming<wire::ToAuthority>>,
-    ) -> Result<Response<Self::SessionStream>, Status> {
-        let digest = bearer(request.metadata()).ok_or_else(|| {
-            Status::unauthenticated("a stream needs `authorization: Bearer` and a token of namespace jeton")
-        })?;
-        let (out, receiver) = Outgoing::new();
-        self.0.spawn(stream::run(Arc::clone(&self.0), digest, request.into_inner(), out));
-        Ok(Response::new(ReceiverStream::new(receiver)))
+impl tower::Service<http::Request<Body>> for Service {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let session = Session(Arc::clone(&self.0));
+        Box::pin(async move {
+            if request.uri().path() != SESSION_PATH {
+                return Ok(Status::unimplemented("the feed has one call, Session").into_http());
+            }
+            let limit = Some(MESSAGE_BYTES_MAX);
+            let mut grpc = Grpc::new(AuthorityCodec).apply_max_message_size_config(limit, limit);
+            Ok(grpc.streaming(session, request).await)
+        })
+    }
+}
+
+/// The one call.
+struct Session(Arc<Shared>);
+
+impl StreamingService<wire::ToAuthority> for Session {
+    type Response = Outbound;
+    type ResponseStream = Incoming;
+    type Future = BoxFuture<'static, Result<Response<Incoming>, Status>>;
+
+    fn call(&mut self, request: Request<Streaming<wire::ToAuthority>>) -> Self::Future {
+        let shared = Arc::clone(&self.0);
+        Box::pin(async move {
+            let digest = bearer(request.metadata()).ok_or_else(|| {
+                Status::unauthenticated("a stream needs `authorization: Bearer` and a token of namespace jeton")
+            })?;
+            let (out, incoming) = Outgoing::new();
+            shared.spawn(stream::run(Arc::clone(&shared), digest, request.into_inner(), out));
+            Ok(Response::new(incoming))
+        })
     }
 }
 

@@ -5,6 +5,7 @@
 //! of its end however it ends. Not guaranteed: that it lives. Its end ends no session; a goodbye does.
 
 use std::{
+    collections::VecDeque,
     fmt,
     sync::{
         Arc,
@@ -31,7 +32,7 @@ use super::{
     handle::{HubParts, Shared},
     hello::{Admitted, NotGood, Rejected, admit, token_look},
     outgoing::Outgoing,
-    sender::{Covered, Sender, Terms, Unacked},
+    sender::{Covered, Sender, Terms, Unacked, heartbeats},
 };
 use crate::event::Event;
 
@@ -187,7 +188,7 @@ async fn reject(out: &Outgoing, hello: &Hello, rejected: Rejected) -> End {
             ToVerifier::Ended
         }
     };
-    match out.send(message).await {
+    match out.urge(message).await {
         Ok(()) => End::Closed,
         Err(end) => end,
     }
@@ -292,6 +293,8 @@ impl Open<'_> {
             namespaces: self.namespaces(),
             unacked: &self.unacked,
             covered: &self.covered,
+            asked: VecDeque::new(),
+            heartbeats: heartbeats(),
             told: Revision::ZERO,
         };
         let end = tokio::select! {

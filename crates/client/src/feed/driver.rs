@@ -8,11 +8,14 @@
 use std::{convert::Infallible, future::pending, sync::Arc, time::Duration};
 
 use jeton_feed::{
+    frame::Frame,
     lease::Void,
-    message::ToVerifier,
+    message::{ToVerifier, Welcome},
+    numbers::PROTOCOL_OF_FRAMES,
     record::Record,
     verifier::{Effect, Input, Note, Session},
 };
+use jeton_proto::{MESSAGE_BYTES_MAX, MESSAGE_BYTES_MAX_UNFRAMED};
 use jeton_types::{BootTime, Revision, Secret, UnixTime};
 use tokio::{
     select,
@@ -60,6 +63,8 @@ pub(super) struct Driver {
     up: bool,
     /// The present stream does not take what is sent.
     stuck: bool,
+    /// The last authority that said so is of a protocol without frames: the next stream of it may bring larger messages.
+    unframed: bool,
     snapshot_begun: BootTime,
     leave: Leave,
 }
@@ -95,6 +100,7 @@ impl Driver {
             lingering: None,
             up: false,
             stuck: false,
+            unframed: false,
             snapshot_begun: BootTime::ZERO,
             leave: Leave::No,
         }
@@ -178,7 +184,14 @@ impl Driver {
                 self.snapshot_begun = self.shared.clock.now().boot;
                 None
             }
-            ToVerifier::Record(Record { revision, committed_at, .. }) => Some((*revision, *committed_at)),
+            ToVerifier::Welcome(Welcome { protocol, .. }) => {
+                self.unframed = *protocol < PROTOCOL_OF_FRAMES;
+                None
+            }
+            ToVerifier::Record(Record { revision, committed_at, .. })
+            | ToVerifier::Frame(Frame { last: true, record: Record { revision, committed_at, .. }, .. }) => {
+                Some((*revision, *committed_at))
+            }
             _ => None,
         };
         self.step(Input::Message(message));
@@ -195,7 +208,7 @@ impl Driver {
     }
 
     fn down(&mut self, why: &Down) {
-        if matches!(why, Down::Unreadable(_)) {
+        if matches!(why, Down::Unreadable(_) | Down::TooLarge(_)) {
             // It may have been a record: nothing may be answered as if it had not come (`feed-protocol.md` 8).
             jeton_feed::replica::Replica::lease_void(&*self.shared.replica, Void::Unappliable);
         }
@@ -218,7 +231,8 @@ impl Driver {
             self.links += 1;
             let listing = self.shared.state.as_ref().map(|state| state.listing(self.session.config().session));
             let (endpoint, reporter) = (self.endpoint.clone(), self.reporter.clone());
-            self.link = Some(Link::open(self.links, endpoint, &self.token, listing, reporter));
+            let bytes_max = if self.unframed { MESSAGE_BYTES_MAX_UNFRAMED } else { MESSAGE_BYTES_MAX };
+            self.link = Some(Link::open(self.links, endpoint, &self.token, bytes_max, listing, reporter));
         }
         if self.lingering.as_ref().is_some_and(|(_, until)| *until <= now) {
             self.lingering = None;

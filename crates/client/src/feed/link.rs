@@ -18,7 +18,7 @@ use jeton_types::Secret;
 use tokio::{sync::mpsc, task::AbortHandle};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{
-    Request, Status, Streaming,
+    Code, Request, Status, Streaming,
     client::Grpc,
     metadata::{Ascii, MetadataValue},
     transport::{Channel, Endpoint},
@@ -32,9 +32,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// silence of the stream is.
 const PING_AFTER: Duration = Duration::from_secs(1);
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
-/// Flow-control windows, so that a snapshot does not crawl.
-const STREAM_WINDOW: u32 = 4 * 1024 * 1024;
-const CONNECTION_WINDOW: u32 = 8 * 1024 * 1024;
+/// Flow-control windows, so that a snapshot does not crawl, and yet no lease stands behind megabytes of it: what is under way
+/// in the window comes first.
+const STREAM_WINDOW: u32 = 512 * 1024;
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
 /// Messages that may wait to be sent. A verifier sends a few a second; more waiting means that the stream is stuck.
 const OUTBOUND_MAX: usize = 1_024;
 
@@ -68,6 +69,10 @@ pub(super) enum Down {
     Broken(String),
     #[error("the authority sent what this version cannot read: {0}")]
     Unreadable(#[from] BadMessage),
+    #[error(
+        "the authority sent a message that is too large ({0}): are both of the same version? It opens another stream"
+    )]
+    TooLarge(String),
     #[error("the authority closed the stream")]
     Closed,
 }
@@ -90,6 +95,7 @@ impl Link {
         number: u64,
         endpoint: Endpoint,
         token: &Secret<String>,
+        bytes_max: usize,
         listing: Option<Listing>,
         reports: mpsc::Sender<Report>,
     ) -> Self {
@@ -100,7 +106,7 @@ impl Link {
                 listing.write().await;
             }
             let report = |event| reports.send(Report { link: number, event });
-            let down = run(endpoint, authorization, queue, &report).await;
+            let down = run(endpoint, authorization, bytes_max, queue, &report).await;
             // The receiver is gone only when the driver is, and then nobody is left to care.
             let _ = report(Event::Down(down)).await;
         });
@@ -141,6 +147,7 @@ pub(super) fn endpoint(url: &str) -> Result<Endpoint, tonic::transport::Error> {
 async fn run<F>(
     endpoint: Endpoint,
     authorization: Option<MetadataValue<Ascii>>,
+    bytes_max: usize,
     queue: mpsc::Receiver<wire::ToAuthority>,
     report: &impl Fn(Event) -> F,
 ) -> Down
@@ -161,7 +168,7 @@ where
     request.metadata_mut().insert("authorization", authorization);
     // By hand and not by the generated client: its codec cannot tell what is unreadable from what did not arrive.
     let mut client =
-        Grpc::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX).max_encoding_message_size(MESSAGE_BYTES_MAX);
+        Grpc::new(channel).max_decoding_message_size(bytes_max).max_encoding_message_size(MESSAGE_BYTES_MAX);
     if let Err(error) = client.ready().await {
         return Down::Broken(deepest(&error));
     }
@@ -175,6 +182,8 @@ where
             Ok(Some(Ok(message))) => message,
             Ok(Some(Err(bad))) => return Down::Unreadable(bad),
             Ok(None) => return Down::Closed,
+            // Said by the transport of this side, before it takes the message in.
+            Err(status) if status.code() == Code::OutOfRange => return Down::TooLarge(status.message().to_owned()),
             Err(status) => return refused(&status),
         };
         let message = match ToVerifier::try_from(message) {
@@ -198,7 +207,6 @@ async fn connect(endpoint: &Endpoint) -> Result<Channel, Down> {
 }
 
 fn refused(status: &Status) -> Down {
-    use tonic::Code;
     let message = status.message().to_owned();
     match status.code() {
         Code::Unauthenticated => Down::Unauthenticated(message),

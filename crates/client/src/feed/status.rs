@@ -99,7 +99,7 @@ impl Trouble {
             Down::Unreachable { .. } | Down::Broken(_) | Down::Closed => TroubleKind::Unreachable,
             Down::Unauthenticated(_) => TroubleKind::Unauthenticated,
             Down::Refused(_) => TroubleKind::Refused,
-            Down::Unreadable(_) => TroubleKind::Unreadable,
+            Down::Unreadable(_) | Down::TooLarge(_) => TroubleKind::Unreadable,
         };
         Self { kind, message: why.to_string() }
     }

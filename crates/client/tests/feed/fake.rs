@@ -175,9 +175,26 @@ impl Peer {
         }
     }
 
+    /// Hears until an acknowledgement above the snapshot, or until the verifier has closed its side.
+    pub(crate) async fn last_ack(&mut self) -> Option<Revision> {
+        while let Some(message) = self.heard.recv().await {
+            if let ToAuthority::Ack { revision: acked } = message
+                && acked > revision(SNAPSHOT_AT)
+            {
+                return Some(acked);
+            }
+        }
+        None
+    }
+
     pub(crate) fn welcome(&self, resume: Option<u64>) {
+        self.welcome_by(jeton_feed::numbers::PROTOCOL, resume);
+    }
+
+    /// Accepts a hello as an authority of this protocol.
+    pub(crate) fn welcome_by(&self, protocol: u32, resume: Option<u64>) {
         self.say(ToVerifier::Welcome(Welcome {
-            protocol: jeton_feed::numbers::PROTOCOL,
+            protocol,
             resume: resume.map(revision),
             mismatch: false,
             head: head(SNAPSHOT_AT),

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails so")]
 
 mod fake;
+mod frames;
 mod session;
 mod verify;
 

@@ -4,6 +4,7 @@ use jeton_types::{Now, Revision};
 
 use super::{AwaitingSnapshot, Effect, Fault, Note, Session, State, acknowledge};
 use crate::{
+    frame::{Frame, Joined, join},
     lease::Void,
     message::SnapshotPart,
     record::Record,
@@ -12,7 +13,8 @@ use crate::{
 
 impl Session {
     pub(super) fn snapshot_begin<R: Replica>(&mut self, now: Now, at: Revision, replica: &R, out: &mut Vec<Effect>) {
-        let known = replica.watermark();
+        // Not only what is whole: an end that is enforced already must not be taken back (`feed-protocol.md` 23).
+        let known = replica.watermark().max(self.seen);
         if at < known {
             return self.fault_slow(Fault::WentBack { known, head: at }, replica, out);
         }
@@ -61,9 +63,37 @@ impl Session {
     }
 
     pub(super) fn record<R: Replica>(&mut self, record: &Record, replica: &R, out: &mut Vec<Effect>) {
-        if !matches!(self.state, State::Live(_)) {
-            return self.fault(Fault::Unexpected("a record"), replica, out);
+        match &self.state {
+            State::Live(live) if live.joining.is_none() => {}
+            State::Live(_) => return self.fault(Fault::Unexpected("a record within another"), replica, out),
+            _ => return self.fault(Fault::Unexpected("a record"), replica, out),
         }
+        self.apply(record, replica, out);
+    }
+
+    /// Enforces what may be enforced by itself; the watermark and the acknowledgement wait for the last frame.
+    pub(super) fn frame<R: Replica>(&mut self, frame: Frame, replica: &R, out: &mut Vec<Effect>) {
+        let State::Live(live) = &mut self.state else {
+            return self.fault(Fault::Unexpected("a frame of a record"), replica, out);
+        };
+        let revision = frame.record.revision;
+        let joined = join(&mut live.joining, frame);
+        if joined.is_ok() {
+            self.seen = self.seen.max(revision);
+        }
+        match joined {
+            Ok(Joined::Ends(part)) => {
+                if let Err(why) = replica.ends_enforce(&part) {
+                    self.unappliable(why, replica, out);
+                }
+            }
+            Ok(Joined::Held) => {}
+            Ok(Joined::Last(rest)) => self.apply(&rest, replica, out),
+            Err(why) => self.fault(Fault::Unexpected(why), replica, out),
+        }
+    }
+
+    fn apply<R: Replica>(&mut self, record: &Record, replica: &R, out: &mut Vec<Effect>) {
         match replica.record_apply(record) {
             Ok(visible) => {
                 self.watermark = self.watermark.max(visible.revision());
@@ -71,7 +101,13 @@ impl Session {
                 out.push(acknowledge(&visible));
                 self.applied = Some(visible);
             }
-            Err(Unappliable::UnknownChange { kind, needs_protocol }) => {
+            Err(why) => self.unappliable(why, replica, out),
+        }
+    }
+
+    fn unappliable<R: Replica>(&mut self, why: Unappliable, replica: &R, out: &mut Vec<Effect>) {
+        match why {
+            Unappliable::UnknownChange { kind, needs_protocol } => {
                 // The state before it stays whole, so the next stream begins with this record again: never skipped.
                 self.needs_protocol = Some(needs_protocol);
                 replica.lease_void(Void::Unappliable);
@@ -80,7 +116,7 @@ impl Session {
                 let after = self.backoff.slow();
                 self.reconnect(after, out);
             }
-            Err(why) => {
+            why => {
                 if matches!(why, Unappliable::Mismatch { .. }) {
                     self.mistrust(replica, out);
                 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jeton_feed::{
     authority::{Committed, EvidenceKind, Hub, HubSetup, Input, ReceiptFacts, SessionFacts},
+    frame::{Cursor, Cut, cut},
     message::{Hello, Refusal, Refused, ToAuthority, ToVerifier, Welcome},
     numbers::{HEARTBEAT_EVERY, PROTOCOL},
     record::{Change, Policy},
@@ -23,6 +24,8 @@ use super::{
 };
 
 const CHECK_EVERY: u64 = 100 * MILLI;
+/// How long the next frame of a record may wait for the one before it.
+const FRAME_TAKES_MAX: u64 = 300 * MILLI;
 
 pub(crate) struct AuthorityHost {
     pub(crate) clock: MachineClock,
@@ -316,7 +319,16 @@ impl World {
             Action::Revoke { namespace } => {
                 let namespace = name(namespace);
                 let Some(token) = self.authority.store.active(&namespace).first().copied() else { return };
-                self.revoke(&namespace, token);
+                self.revoke(&namespace, &[token]);
+            }
+            Action::RevokeMany { namespace, tokens } => {
+                let namespace = name(namespace);
+                let ends: Vec<TokenId> = self.authority.store.active(&namespace).into_iter().take(tokens).collect();
+                let fresh = (0..tokens).map(|_| Change::Token(token_entry(bytes_of(&mut self.rng)))).collect();
+                self.commit(&namespace, fresh, None);
+                if !ends.is_empty() {
+                    self.revoke(&namespace, &ends);
+                }
             }
             Action::Issue { namespace } => {
                 let entry = token_entry(bytes_of(&mut self.rng));
@@ -338,7 +350,7 @@ impl World {
                 let entry = token_entry(bytes_of(&mut self.rng));
                 self.authority.verifier_tokens[verifier] = entry.token;
                 self.commit(&built_in, vec![Change::Token(entry)], None);
-                self.revoke(&built_in, token);
+                self.revoke(&built_in, &[token]);
                 let at = self.t + another_after * MILLI;
                 self.schedule(at, Event::Verifier(verifier, VerifierEvent::Token));
             }
@@ -346,10 +358,10 @@ impl World {
         }
     }
 
-    fn revoke(&mut self, namespace: &NamespaceName, token: TokenId) {
-        let change = self.authority.store.end_of(namespace, token);
+    fn revoke(&mut self, namespace: &NamespaceName, tokens: &[TokenId]) {
+        let changes = tokens.iter().map(|token| self.authority.store.end_of(namespace, *token)).collect();
         let revocation = RevocationId::from_bytes(bytes_of(&mut self.rng));
-        self.commit(namespace, vec![change], Some(revocation));
+        self.commit(namespace, changes, Some(revocation));
     }
 
     /// Makes a record durable. The hub and the streams learn of it in their time, in whichever order.
@@ -410,7 +422,7 @@ impl World {
             }
             ToAuthority::Ask { request } => {
                 self.feeder_run(link);
-                let watermark = self.authority.store.head().revision;
+                let watermark = self.fed_on(link);
                 self.send_down(link, ToVerifier::Watermark { request, watermark });
             }
             ToAuthority::Goodbye => self.hub_step(Input::Goodbye { stream }),
@@ -458,7 +470,7 @@ impl World {
         }
         self.links.get_mut(&link).unwrap().session = Some(session);
         let epoch = hello.epoch;
-        let looks = self.plan.flaw != Some(Flaw::HelloNotSummedUp);
+        let looks = !matches!(self.plan.flaw, Some(Flaw::HelloNotSummedUp | Flaw::ResumeAfterFirstFrame));
         let contradicts = |resume| self.authority.store.contradicts(&hello, resume);
         let mismatch = looks && hello.resume.is_some_and(contradicts);
         let resume = hello.resume.filter(|_| !mismatch);
@@ -470,30 +482,58 @@ impl World {
             return;
         }
         let (_, authority_time) = self.authority.time(self.t);
-        self.send_down(
+        self.send_urgent(
             link,
             ToVerifier::Welcome(Welcome { protocol: PROTOCOL, resume, mismatch, head, authority_time, foreign: false }),
         );
         let cursor = resume.unwrap_or_else(|| {
-            let (at, messages) = self.authority.store.snapshot(&hello.namespaces);
+            let before = self.plan.flaw == Some(Flaw::SnapshotOfBefore);
+            let (at, messages) = self.authority.store.snapshot(&hello.namespaces, before);
             messages.into_iter().for_each(|message| self.send_down(link, message));
             at
         });
-        self.links.get_mut(&link).unwrap().feeder = Some(Feeder { namespaces: hello.namespaces, cursor });
+        self.links.get_mut(&link).unwrap().feeder = Some(Feeder::new(hello.namespaces, cursor));
         self.feeder_run(link);
     }
 
+    /// Sends what there is, one change in a frame, and a frame now and then.
     fn feeder_run(&mut self, id: LinkId) {
-        let link = self.links.get_mut(&id).unwrap();
-        let Some(feeder) = &mut link.feeder else { return };
-        let cursor = std::mem::replace(&mut feeder.cursor, self.authority.store.head().revision);
-        let log = &self.authority.store.log;
-        let from = log.partition_point(|entry| entry.record.revision <= cursor);
-        let served = |entry: &&super::store::Entry| feeder.namespaces.contains(&entry.record.namespace);
-        let records: Vec<_> = log[from..].iter().filter(served).map(|entry| entry.record.clone()).collect();
-        for record in records {
-            self.send_down(id, ToVerifier::Record(record));
+        loop {
+            let link = self.links.get_mut(&id).unwrap();
+            let Some(feeder) = link.feeder.as_mut().filter(|feeder| feeder.busy_until <= self.t) else { return };
+            let log = &self.authority.store.log;
+            let from = log.partition_point(|entry| entry.record.revision <= feeder.cursor);
+            let Some(entry) = log[from..].iter().find(|entry| feeder.namespaces.contains(&entry.record.namespace))
+            else {
+                feeder.cursor = self.authority.store.head().revision;
+                return;
+            };
+            let revision = entry.record.revision;
+            let message = match cut(&entry.record, feeder.half, 1, |_| 1) {
+                Cut::Whole(record) => {
+                    feeder.cursor = revision;
+                    ToVerifier::Record(record)
+                }
+                Cut::Part(frame, Some(next)) => {
+                    feeder.half = next;
+                    feeder.busy_until = self.t + self.rng.below(FRAME_TAKES_MAX);
+                    let (start, at) = (self.authority.start, feeder.busy_until);
+                    self.check.seen.parts += 1;
+                    self.schedule(at, Event::Authority(AuthorityEvent::Feeder { start, link: id }));
+                    ToVerifier::Frame(frame)
+                }
+                Cut::Part(frame, None) => {
+                    (feeder.half, feeder.cursor) = (Cursor::FIRST, revision);
+                    ToVerifier::Frame(frame)
+                }
+            };
+            self.send_down(id, message);
         }
+    }
+
+    /// What was sent of all on a link.
+    fn fed_on(&self, id: LinkId) -> Revision {
+        self.links[&id].feeder.as_ref().map_or(Revision::ZERO, |feeder| feeder.cursor)
     }
 
     fn heartbeat(&mut self) {
@@ -506,7 +546,8 @@ impl World {
             self.feeder_run(link);
             let head = self.authority.store.head();
             let (_, authority_time) = self.authority.time(self.t);
-            self.send_down(link, ToVerifier::Heartbeat { watermark: head.revision, authority_time, head });
+            let watermark = self.fed_on(link);
+            self.send_down(link, ToVerifier::Heartbeat { watermark, authority_time, head });
         }
     }
 

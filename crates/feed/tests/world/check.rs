@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jeton_feed::authority::ReceiptFacts;
+use jeton_feed::{authority::ReceiptFacts, frame::Frame, message::ToVerifier};
 use jeton_types::{BootTime, NamespaceName, Revision, RevocationId, SessionId, TokenId};
 
 /// How often something happened that the properties are about; a world in which nothing does proves nothing.
@@ -24,6 +24,10 @@ pub(crate) struct Sightings {
     pub(crate) ended_streams: u64,
     pub(crate) rotten: u64,
     pub(crate) mistrusted: u64,
+    /// Frames that were not the last of their record.
+    pub(crate) parts: u64,
+    /// Streams that ended for a verifier that had a part of a record.
+    pub(crate) halves: u64,
     /// Milliseconds of authority's clock.
     pub(crate) strict_receipt_max: u64,
 }
@@ -35,6 +39,8 @@ pub(crate) struct Checker {
     floors: BTreeMap<NamespaceName, Revision>,
     /// What each session has acknowledged in this start, on what was then its newest stream.
     pub(crate) acked: BTreeMap<SessionId, Revision>,
+    /// The newest revision of which each session was sent anything.
+    sent: BTreeMap<SessionId, Revision>,
     /// Receipts that were durable.
     stored: BTreeSet<RevocationId>,
     /// Since when on the authority's boot clock each pending one has been waiting in this start.
@@ -76,6 +82,21 @@ impl Checker {
             if acked.is_none_or(|acked| acked < floor) {
                 self.violated(|| format!("S2: {session} granted at {acked:?}, below the floor {floor} of {namespace}"));
             }
+        }
+    }
+
+    /// S8: a session is sent something; no snapshot is older than anything before it, be it a part of a record.
+    pub(crate) fn sent(&mut self, session: SessionId, message: &ToVerifier) {
+        let newest = self.sent.entry(session).or_default();
+        match message {
+            ToVerifier::Record(record) | ToVerifier::Frame(Frame { record, .. }) => {
+                *newest = record.revision.max(*newest);
+            }
+            ToVerifier::SnapshotBegin { at } if at < newest => {
+                let text = format!("S8: {session} is sent a snapshot of {at} after a part of {newest}");
+                self.violated(|| text);
+            }
+            _ => {}
         }
     }
 

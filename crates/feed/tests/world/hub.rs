@@ -54,7 +54,7 @@ impl World {
                     ToVerifier::End { .. } => self.check.seen.ended_streams += 1,
                     _ => {}
                 }
-                self.send_down(stream.0, message);
+                self.send_urgent(stream.0, message);
             }
             Effect::Cut { stream } => {
                 if self.is_open_at_authority(stream.0) {

@@ -116,7 +116,11 @@ impl World {
 
     fn act(&mut self, action: Action) {
         match action {
-            Action::Revoke { .. } | Action::Issue { .. } | Action::Policy { .. } | Action::RevokeOwn { .. } => {
+            Action::Revoke { .. }
+            | Action::RevokeMany { .. }
+            | Action::Issue { .. }
+            | Action::Policy { .. }
+            | Action::RevokeOwn { .. } => {
                 self.schedule(self.t, Event::Authority(AuthorityEvent::Mutate(action)));
             }
             Action::Block { verifier, up, down, span } => {

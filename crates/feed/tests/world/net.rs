@@ -2,6 +2,7 @@
 
 use jeton_feed::{
     authority::StreamId,
+    frame::Cursor,
     message::{ToAuthority, ToVerifier},
 };
 use jeton_types::{NamespaceName, Revision, SessionId, TokenId};
@@ -25,6 +26,8 @@ pub(crate) struct Link {
     pub(crate) open_at_authority: bool,
     up_last: u64,
     down_last: u64,
+    /// What the hub says passes content that waits.
+    urgent_last: u64,
     pub(crate) session: Option<SessionId>,
     pub(crate) feeder: Option<Feeder>,
 }
@@ -34,6 +37,16 @@ pub(crate) struct Link {
 pub(crate) struct Feeder {
     pub(crate) namespaces: Vec<NamespaceName>,
     pub(crate) cursor: Revision,
+    /// Where the record after that goes on, of which a part was sent.
+    pub(crate) half: Cursor,
+    /// Until when the link is busy with a frame.
+    pub(crate) busy_until: u64,
+}
+
+impl Feeder {
+    pub(crate) fn new(namespaces: Vec<NamespaceName>, cursor: Revision) -> Self {
+        Self { namespaces, cursor, half: Cursor::FIRST, busy_until: 0 }
+    }
 }
 
 impl Link {
@@ -55,6 +68,7 @@ impl World {
             open_at_authority: true,
             up_last: 0,
             down_last: 0,
+            urgent_last: 0,
             session: None,
             feeder: None,
         };
@@ -68,7 +82,17 @@ impl World {
     }
 
     pub(crate) fn send_down(&mut self, id: LinkId, message: ToVerifier) {
+        if let Some(session) = self.links[&id].session {
+            self.check.sent(session, &message);
+        }
         let at = self.down_arrives(id);
+        let verifier = self.links[&id].verifier;
+        self.schedule(at, Event::Verifier(verifier, VerifierEvent::Message(id, message)));
+    }
+
+    /// Sends before whatever content waits.
+    pub(crate) fn send_urgent(&mut self, id: LinkId, message: ToVerifier) {
+        let at = self.urgent_arrives(id);
         let verifier = self.links[&id].verifier;
         self.schedule(at, Event::Verifier(verifier, VerifierEvent::Message(id, message)));
     }
@@ -119,8 +143,19 @@ impl World {
         let roll = self.rng.next();
         let delay = self.plan.delay(roll);
         let link = self.links.get_mut(&id).unwrap();
-        let at = (self.t.max(self.verifiers[link.verifier].down_from) + delay).max(link.down_last).next_multiple_of(2);
+        // After what was urgent before it, too.
+        let before = link.down_last.max(link.urgent_last);
+        let at = (self.t.max(self.verifiers[link.verifier].down_from) + delay).max(before).next_multiple_of(2);
         link.down_last = at;
         at
+    }
+
+    fn urgent_arrives(&mut self, id: LinkId) -> u64 {
+        let roll = self.rng.next();
+        let delay = self.plan.delay(roll);
+        let link = self.links.get_mut(&id).unwrap();
+        let at = (self.t.max(self.verifiers[link.verifier].down_from) + delay).max(link.urgent_last);
+        link.urgent_last = at.next_multiple_of(2);
+        link.urgent_last
     }
 }

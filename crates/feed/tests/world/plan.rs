@@ -39,6 +39,8 @@ pub(crate) struct Plan {
 pub(crate) enum Action {
     /// One token of the namespace is revoked.
     Revoke { namespace: usize },
+    /// So many tokens are issued in one record, and as many revoked in another: neither fits into one frame.
+    RevokeMany { namespace: usize, tokens: usize },
     /// One token is issued.
     Issue { namespace: usize },
     /// The freshness of a namespace that may change becomes another.
@@ -108,10 +110,17 @@ pub(crate) enum Flaw {
     SuccessionFromFile,
     /// The lock file is replaced when it is written, so that its lock excludes nobody.
     LockRenamed,
+    /// A record is acknowledged when its first frame comes.
+    AckAtFirstFrame,
+    /// After a reset the verifier goes on behind a record of which it has a part. (And its hello is not compared: that alone
+    /// would show it.)
+    ResumeAfterFirstFrame,
+    /// A snapshot is of a view from before the last record, be that sent or not.
+    SnapshotOfBefore,
 }
 
 impl Flaw {
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 18] = [
         Self::AckBeforeApply,
         Self::AnswerAfterGoodbye,
         Self::LeaseFromReceive,
@@ -127,6 +136,9 @@ impl Flaw {
         Self::SuccessionOtherBoot,
         Self::SuccessionFromFile,
         Self::LockRenamed,
+        Self::AckAtFirstFrame,
+        Self::ResumeAfterFirstFrame,
+        Self::SnapshotOfBefore,
     ];
 }
 
@@ -163,6 +175,7 @@ fn action() -> impl Strategy<Value = Action> {
     let rot = prop_oneof![Just(Rot::Lost), Just(Rot::Added), Just(Rot::Altered)];
     prop_oneof![
         12 => namespace().prop_map(|namespace| Action::Revoke { namespace }),
+        6 => (namespace(), 2..7_usize).prop_map(|(namespace, tokens)| Action::RevokeMany { namespace, tokens }),
         3 => namespace().prop_map(|namespace| Action::Issue { namespace }),
         3 => (1..NAMESPACES.len(), 0..FRESHNESS.len())
             .prop_map(|(namespace, freshness)| Action::Policy { namespace, freshness }),

@@ -169,6 +169,24 @@ impl TestReplica {
             .collect()
     }
 
+    /// Whether a record, or a part of one, can follow what is held.
+    fn follows(&self, record: &Record) -> Result<(), Unappliable> {
+        if record.predecessor > self.watermark.get() || record.revision <= self.watermark.get() {
+            let (named, applied) = (record.predecessor, self.watermark.get());
+            return Err(Unappliable::Gap { namespace: record.namespace.clone(), named, applied });
+        }
+        let tables = self.tables.borrow();
+        let held = |token: &TokenId| tables[&record.namespace].active.contains_key(token);
+        let missing = record.changes.iter().find_map(|change| match change {
+            Change::End { token, .. } if !held(token) => Some(*token),
+            _ => None,
+        });
+        match missing {
+            Some(token) => Err(Unappliable::Missing { namespace: record.namespace.clone(), token }),
+            None => Ok(()),
+        }
+    }
+
     fn late_apply(&self, now: Now) {
         let mut late = self.late.borrow_mut();
         late.retain(|(at, record)| {
@@ -224,20 +242,7 @@ impl Replica for TestReplica {
         if !self.namespaces.contains(&record.namespace) {
             return Err(Unappliable::Foreign(record.namespace.clone()));
         }
-        if record.predecessor > self.watermark.get() || record.revision <= self.watermark.get() {
-            let (named, applied) = (record.predecessor, self.watermark.get());
-            return Err(Unappliable::Gap { namespace: record.namespace.clone(), named, applied });
-        }
-        let tables = self.tables.borrow();
-        let held = |token: &TokenId| tables[&record.namespace].active.contains_key(token);
-        let missing = record.changes.iter().find_map(|change| match change {
-            Change::End { token, .. } if !held(token) => Some(*token),
-            _ => None,
-        });
-        if let Some(token) = missing {
-            return Err(Unappliable::Missing { namespace: record.namespace.clone(), token });
-        }
-        drop(tables);
+        self.follows(record)?;
         apply(&mut self.truth.borrow_mut(), record);
         if self.flaw == Some(Flaw::AckBeforeApply) {
             self.late.borrow_mut().push((self.clock.get(), record.clone()));
@@ -254,6 +259,14 @@ impl Replica for TestReplica {
         }
         self.watermark.set(record.revision);
         Ok(Visible::up_to(record.revision))
+    }
+
+    fn ends_enforce(&self, part: &Record) -> Result<(), Unappliable> {
+        self.follows(part)?;
+        for tables in [&self.truth, &self.tables] {
+            apply(&mut tables.borrow_mut(), part);
+        }
+        Ok(())
     }
 
     fn set_hashes(&self, namespaces: &[NamespaceName]) -> Result<Vec<Hash32>, Unappliable> {

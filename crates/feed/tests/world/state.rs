@@ -102,7 +102,7 @@ impl World {
             }
         }
         if self.is_open_at_authority(stream.0) {
-            self.send_down(stream.0, ToVerifier::Succeeded { sessions });
+            self.send_urgent(stream.0, ToVerifier::Succeeded { sessions });
         }
     }
 

@@ -36,6 +36,8 @@ pub(crate) struct SessionRow {
 pub(crate) struct Store {
     pub(crate) log: Vec<Entry>,
     rows: BTreeMap<NamespaceName, Rows>,
+    /// Before the last record.
+    rows_before: (Revision, BTreeMap<NamespaceName, Rows>),
     pub(crate) sessions: BTreeMap<SessionId, SessionRow>,
     pub(crate) receipts: BTreeMap<RevocationId, ReceiptFacts>,
     start: Option<StartId>,
@@ -58,6 +60,7 @@ impl Store {
         changes: Vec<Change>,
         revocation: Option<RevocationId>,
     ) -> Committed {
+        self.rows_before = (self.head().revision, self.rows.clone());
         let revision = self.head().revision.next(now).unwrap();
         let rows = self.rows.entry(namespace.clone()).or_insert_with(|| Rows {
             policy: Policy {
@@ -131,12 +134,14 @@ impl Store {
         Change::End { digest, token, reason: EndReason::Revoked }
     }
 
-    pub(crate) fn snapshot(&self, namespaces: &[NamespaceName]) -> (Revision, Vec<ToVerifier>) {
-        let at = self.head().revision;
+    /// All that is enforced, or, from a view that was opened too early, that was before the last record.
+    pub(crate) fn snapshot(&self, namespaces: &[NamespaceName], before: bool) -> (Revision, Vec<ToVerifier>) {
+        let (at, tables) =
+            if before { (self.rows_before.0, &self.rows_before.1) } else { (self.head().revision, &self.rows) };
         let rows_of = |namespace: &NamespaceName| {
-            let rows = &self.rows[namespace];
+            let rows = &tables[namespace];
+            let set_hash = Some(rows_hash(namespace, rows));
             let (policy, rows) = (rows.policy.clone(), rows.tokens.values().cloned().collect());
-            let set_hash = Some(rows_hash(namespace, &self.rows[namespace]));
             ToVerifier::SnapshotRows(SnapshotPart { namespace: namespace.clone(), policy, rows, set_hash })
         };
         let mut messages = vec![ToVerifier::SnapshotBegin { at }];

@@ -49,6 +49,10 @@ struct Process {
     tick_at: u64,
     /// How many snapshots there had been when the table was found to be wrong.
     mistrusted: Option<u64>,
+    /// A record of which a part has come.
+    half: Option<Revision>,
+    /// For the flawed one: where it could go on, and where it says that it can.
+    overstated: Option<(Revision, Revision)>,
     /// What was wrong at the last hello.
     hello_wrong: Vec<NamespaceName>,
     /// What of that was wrong when the authority let the stream go on from it, how far it was then, and the snapshots by then.
@@ -275,6 +279,8 @@ impl World {
             attempt: 0,
             tick_at: u64::MAX,
             mistrusted: None,
+            half: None,
+            overstated: None,
             hello_wrong: Vec::new(),
             welcomed_wrong: None,
         });
@@ -301,13 +307,29 @@ impl World {
         self.schedule(self.t + down, Event::Verifier(index, VerifierEvent::Start));
     }
 
-    fn verifier_step(&mut self, index: usize, input: Input) {
+    fn verifier_step(&mut self, index: usize, mut input: Input) {
         let host = &mut self.verifiers[index];
         let now = host.clock.now(self.t);
         let Some(process) = &mut host.process else { return };
         process.replica.clock.set(now);
+        if let (Some((could, _)), Input::Message(ToVerifier::Welcome(Welcome { resume: Some(resume), .. }))) =
+            (process.overstated, &mut input)
+        {
+            *resume = could;
+        }
         let welcome = match &input {
             Input::Message(ToVerifier::Welcome(Welcome { resume: Some(_), head, .. })) => Some(head.revision),
+            _ => None,
+        };
+        let half = match &input {
+            Input::Message(ToVerifier::Frame(frame)) => {
+                process.half = (!frame.last).then_some(frame.record.revision);
+                process.half
+            }
+            Input::Message(ToVerifier::SnapshotBegin { .. }) => {
+                process.half = None;
+                None
+            }
             _ => None,
         };
         let granted = matches!(input, Input::Message(ToVerifier::Grant(_)));
@@ -321,6 +343,11 @@ impl World {
         } else if granted && process.is_welcomed_wrong() {
             self.check
                 .violated(|| format!("S21: verifier {index} has a lease on a table that its hello showed to be wrong"));
+        }
+        if let Some(revision) = half.filter(|_| self.plan.flaw == Some(Flaw::AckAtFirstFrame))
+            && let Some(link) = process.link
+        {
+            self.send_up(link, ToAuthority::Ack { revision });
         }
         let mut lost = false;
         for effect in effects {
@@ -351,9 +378,20 @@ impl World {
                     self.close_up(link);
                 }
             }
-            Effect::Send(message) => {
-                if matches!(message, ToAuthority::Hello(_)) {
+            Effect::Send(mut message) => {
+                if let ToAuthority::Hello(hello) = &mut message {
                     process.hello_wrong = process.replica.wrong();
+                    let half = process.half.take();
+                    self.check.seen.halves += u64::from(half.is_some());
+                    process.overstated = hello.resume.zip(half);
+                    if host.flaw == Some(Flaw::ResumeAfterFirstFrame) && process.overstated.is_some() {
+                        hello.resume = half;
+                    }
+                }
+                if let (Some((_, said)), ToAuthority::Ack { revision }) = (process.overstated, &mut message)
+                    && host.flaw == Some(Flaw::ResumeAfterFirstFrame)
+                {
+                    *revision = said.max(*revision);
                 }
                 if process.is_mistrusted() && matches!(message, ToAuthority::Ack { .. }) {
                     self.check.violated(|| format!("S21: verifier {index} acknowledges without a snapshot"));

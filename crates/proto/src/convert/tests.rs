@@ -1,4 +1,5 @@
 use jeton_feed::{
+    frame::Frame,
     message::{Grant, Hello, Refused, SnapshotPart, ToAuthority, ToVerifier, Welcome},
     record::{Change, EndReason, Head, Policy, Record, TokenEntry},
 };
@@ -37,7 +38,7 @@ fn head() -> impl Strategy<Value = Head> {
     })
 }
 
-fn policy() -> impl Strategy<Value = Policy> {
+pub(crate) fn policy() -> impl Strategy<Value = Policy> {
     let freshness = prop_oneof![
         Just(Freshness::Strict),
         (1_000..=3_600_000_u64).prop_map(|millis| Freshness::Grace(Span::from_millis(millis)))
@@ -51,7 +52,7 @@ fn scopes() -> impl Strategy<Value = ScopeSet> {
         .prop_map(|texts| ScopeSet::new(texts.iter().map(|text| text.parse::<Scope>().unwrap())).unwrap())
 }
 
-fn entry() -> impl Strategy<Value = TokenEntry> {
+pub(crate) fn entry() -> impl Strategy<Value = TokenEntry> {
     let ids = (any::<[u8; 32]>(), any::<[u8; 16]>(), any::<[u8; 16]>());
     let subject = option::of("[!-~]([ -~]{0,30}[!-~])?");
     let flags = (any::<bool>(), option::of(Just(EndReason::Revoked)));
@@ -75,7 +76,7 @@ fn addresses() -> impl Strategy<Value = AddressList> {
         .prop_map(|texts| AddressList::parse(texts.iter().map(String::as_str)).unwrap())
 }
 
-fn change() -> impl Strategy<Value = Change> {
+pub(crate) fn change() -> impl Strategy<Value = Change> {
     let ids = (any::<[u8; 32]>(), any::<[u8; 16]>())
         .prop_map(|(digest, token)| (Digest::from_bytes(digest), TokenId::from_bytes(token)));
     prop_oneof![
@@ -178,6 +179,11 @@ fn to_verifier() -> impl Strategy<Value = ToVerifier> {
         ),
         revision_any().prop_map(|at| ToVerifier::SnapshotEnd { at }),
         record().prop_map(ToVerifier::Record),
+        (record(), 1..u32::MAX, any::<bool>()).prop_map(|(mut record, number, last)| {
+            // Of these it matters what an older protocol would make of them.
+            record.changes.retain(|change| !matches!(change, Change::Unknown { .. }));
+            ToVerifier::Frame(Frame { number, last, record })
+        }),
         (revision_any(), time(), head()).prop_map(|(watermark, authority_time, head)| ToVerifier::Heartbeat {
             watermark,
             authority_time,

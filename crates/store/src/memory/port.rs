@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     CommitLog, Health, RECORDS_CUT_MAX, SESSIONS_PRUNED_MAX, Store, StoreError,
+    commit_log::batch,
     idempotency::Claim,
     model::{
         Burn, Caller, CredentialDelete, CredentialFilter, CredentialPatch, CredentialRef, CredentialRow,
@@ -291,8 +292,10 @@ impl Store for Memory {
         {
             return Err(StoreError::LogCut { retained_from: first.revision });
         }
-        let records = view.records.iter().filter(|record| record.revision > after && record.revision <= upto);
-        Ok(records.take(limit).map(|record| Record::clone(record)).collect())
+        let between = |record: &&Arc<Record>| record.revision > after && record.revision <= upto;
+        let records = || view.records.iter().filter(between).take(limit);
+        let count = batch(records().map(|record| record.changes.len()));
+        Ok(records().take(count).map(|record| Record::clone(record)).collect())
     }
 
     async fn audit_list(

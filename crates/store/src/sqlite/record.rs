@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     RECORDS_CUT_MAX, StoreError,
+    commit_log::BATCH_CHANGES_MAX,
     model::{RecordsCut, Retention},
     record_code,
 };
@@ -30,9 +31,14 @@ pub(super) fn list(
     }
     let mut statement = conn.prepare_cached(sql!("record/list"))?;
     let mut rows = statement.query(params![row::int(after.get()), row::int(upto.get()), row::int(limit as u64)])?;
-    let mut records = Vec::new();
+    let (mut records, mut changes) = (Vec::new(), 0);
     while let Some(found) = rows.next()? {
-        records.push(record(found)?);
+        let record = record(found)?;
+        changes += record.changes.len();
+        if changes > BATCH_CHANGES_MAX && !records.is_empty() {
+            break;
+        }
+        records.push(record);
     }
     Ok(records)
 }

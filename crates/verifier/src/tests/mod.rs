@@ -2,6 +2,7 @@
 
 mod answers;
 mod first_use;
+mod frames;
 mod hooked;
 mod mismatch;
 mod threads;

@@ -3,6 +3,7 @@
 mod content;
 mod end;
 mod flow;
+mod frames;
 mod refusal;
 mod retention;
 mod robust;

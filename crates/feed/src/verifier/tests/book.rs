@@ -16,6 +16,8 @@ pub(super) enum Entry {
     SnapshotBegin,
     SnapshotEnd(Revision),
     Applied(Revision),
+    /// Some changes of a record of which more is to come.
+    Enforced(Revision, usize),
     Advanced(Revision),
     LeaseSet(Lease),
     Mistrusted,
@@ -119,6 +121,16 @@ impl Replica for Book {
         inner.last = record.revision;
         inner.watermark = inner.watermark.max(record.revision);
         Ok(Visible::up_to(record.revision))
+    }
+
+    fn ends_enforce(&self, part: &Record) -> Result<(), Unappliable> {
+        let mut inner = self.0.borrow_mut();
+        if part.predecessor > inner.last || part.revision <= inner.last {
+            let (namespace, named) = (part.namespace.clone(), part.predecessor);
+            return Err(Unappliable::Gap { namespace, named, applied: inner.last });
+        }
+        inner.log.push(Entry::Enforced(part.revision, part.changes.len()));
+        Ok(())
     }
 
     fn set_hashes(&self, namespaces: &[NamespaceName]) -> Result<Vec<Hash32>, Unappliable> {

@@ -1,6 +1,7 @@
 //! One session against a replica that keeps a book of what was done to it.
 
 mod book;
+mod frames;
 mod mismatch;
 mod property;
 
