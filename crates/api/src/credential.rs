@@ -12,6 +12,7 @@ use crate::{
     revocation::{Reason, RevocationView, TimeoutMs, Wait},
     time::Timestamp,
     token::{NewTokenView, TokenView},
+    usage::UsageView,
 };
 
 /// `POST /v1/namespaces/{ns}/credentials`
@@ -87,6 +88,9 @@ pub struct CredentialView {
     pub disabled_at: Option<Timestamp>,
     /// When it was deleted.
     pub deleted_at: Option<Timestamp>,
+    /// What is known of the use of its tokens, oldest first; told where one credential is read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Vec<UsageView>>,
 }
 
 /// `PATCH /v1/credentials/{id}`: what is not named stays. What ends authority has a receipt.

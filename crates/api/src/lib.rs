@@ -18,6 +18,7 @@ pub mod revocation;
 pub mod secret;
 pub mod time;
 pub mod token;
+pub mod usage;
 pub mod verifier;
 pub mod verify;
 

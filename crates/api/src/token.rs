@@ -4,7 +4,7 @@ use jeton_lifecycle::{Stage, State};
 use jeton_types::{CredentialId, NamespaceName, Revision, RevocationId, TokenId};
 use serde::{Deserialize, Serialize};
 
-use crate::{secret::SecretText, time::Timestamp};
+use crate::{secret::SecretText, time::Timestamp, usage::UsageView};
 
 /// A token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +35,9 @@ pub struct TokenView {
     /// The revision at which verifiers forgot it, long after it had expired: since then they call it unknown.
     #[serde(default)]
     pub collected_revision: Option<Revision>,
+    /// What is known of its use; told where tokens are read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<UsageView>,
 }
 
 /// A token as the one answer has it that hands it out.

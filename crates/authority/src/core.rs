@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use crate::{
     event::Events, feed::HubHandle, fence::Fence, http::once::Running, inflight::Inflight, keys::Keyring,
-    limit::AddressLimit, metric::Metrics, time::AuthorityTime,
+    limit::AddressLimit, metric::Metrics, time::AuthorityTime, usage::OwnUse,
 };
 
 /// The composed parts of a running authority. Cheap to clone.
@@ -25,6 +25,7 @@ pub(crate) struct Parts {
     pub(crate) events: Events,
     /// Of whoever burns tokens.
     pub(crate) burns: AddressLimit,
+    pub(crate) own_use: OwnUse,
     pub(crate) running: Running,
     pub(crate) fence: Fence,
     pub(crate) phase: watch::Receiver<Phase>,

@@ -8,6 +8,7 @@
 //! - [`doctor`] puts right what only can be with the authority down.
 //! - [`receipt`] makes, signs and checks receipts, [`keys`] holds what they are signed with.
 //! - [`time`] is authority time, [`inflight`] counts the verifications under way, [`metric`] what is measured.
+//! - `usage` gathers what the authority itself sees of tokens in use.
 //! - [`witness`] holds the rows a second time, so that a wrong set hash stops nobody.
 //!
 //! What this crate never does: keep a secret, grant anything on a wall clock, or tell of what is not durable.
@@ -29,6 +30,7 @@ pub mod receipt;
 mod space;
 pub mod start;
 pub mod time;
+mod usage;
 pub mod witness;
 
 pub use config::AuthorityConfig;

@@ -9,7 +9,7 @@ use std::{
 
 use jeton_feed::authority::{SessionState, SessionView};
 use jeton_host::metric::{COUNTS, FAST_SECONDS, NETWORK_SECONDS, RECEIPT_SECONDS, build_info};
-use jeton_store::Space;
+use jeton_store::{Space, model::UsageTaken};
 use jeton_types::VerifierName;
 use prometheus_client::{
     encoding::EncodeLabelSet,
@@ -55,6 +55,7 @@ pub struct Metrics {
     log_records: Gauge,
     log_records_cut: Counter,
     tokens_collected: Counter,
+    usage_reports: Family<OutcomeLabels, Counter>,
     names: Mutex<Names>,
 }
 
@@ -116,6 +117,7 @@ impl Metrics {
             log_records: Gauge::default(),
             log_records_cut: Counter::default(),
             tokens_collected: Counter::default(),
+            usage_reports: Family::default(),
             names: Mutex::default(),
         };
         for phase in IssuePhase::ALL {
@@ -123,6 +125,9 @@ impl Metrics {
         }
         for evidence in ["goodbye", "succeeded", "forgotten"] {
             drop(metrics.sessions_ended.get_or_create(&EvidenceLabels { evidence }));
+        }
+        for outcome in [UsageTaken::Counted, UsageTaken::Again] {
+            drop(metrics.usage_reports.get_or_create(&OutcomeLabels { outcome: outcome_of(outcome) }));
         }
         metrics.sessions_counted(&BTreeMap::new());
         metrics.registered()
@@ -242,6 +247,11 @@ impl Metrics {
         self.tokens_collected.inc_by(count as u64);
     }
 
+    /// A verifier's report of use was looked at.
+    pub(crate) fn usage_report_count(&self, outcome: UsageTaken) {
+        self.usage_reports.get_or_create(&OutcomeLabels { outcome: outcome_of(outcome) }).inc();
+    }
+
     /// How the verifiers stand now, and how many receipts are pending. Of several sessions of one name the worst counts.
     pub fn fleet_set(&self, sessions: &[SessionView], receipts_pending: usize) {
         self.receipts_pending.set(i64::try_from(receipts_pending).unwrap_or(i64::MAX));
@@ -355,6 +365,11 @@ impl Metrics {
             self.sessions_ended.clone(),
         );
         registry.register("jeton_log_records", "Records that the log holds", self.log_records.clone());
+        registry.register(
+            "jeton_usage_reports",
+            "Reports of verifiers on tokens in use, by what became of them",
+            self.usage_reports.clone(),
+        );
         registry.register("jeton_log_records_cut", "Records that were cut off the log", self.log_records_cut.clone());
         registry.register(
             "jeton_tokens_collected",
@@ -469,6 +484,19 @@ struct RequestLabels {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RouteLabels {
     route: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabels {
+    outcome: &'static str,
+}
+
+const fn outcome_of(outcome: UsageTaken) -> &'static str {
+    match outcome {
+        UsageTaken::Counted => "counted",
+        UsageTaken::Again => "again",
+        UsageTaken::Foreign(_) => "foreign",
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]

@@ -34,6 +34,7 @@ use crate::{
     metric::Metrics,
     space,
     time::{AuthorityClock, AuthorityTime},
+    usage::OwnUse,
     witness::Witness,
 };
 
@@ -56,6 +57,7 @@ pub struct Running {
     drain: Duration,
     hub: HubHandle,
     listeners: JoinSet<()>,
+    own_use: OwnUse,
     store: Arc<AnyStore>,
 }
 
@@ -223,6 +225,7 @@ impl Authority {
             events: events.clone(),
             time: time.clone(),
         };
+        let own_use = OwnUse::default();
         let (phase, watched) = watch::channel(Phase::Serving);
         let (http_addr, feed_addr) = (http_listener.address(), feed_listener.address());
         let core = Core::new(Parts {
@@ -234,6 +237,7 @@ impl Authority {
             metrics,
             events,
             burns: AddressLimit::default(),
+            own_use: own_use.clone(),
             running: KeysRunning::default(),
             fence,
             phase: watched.clone(),
@@ -243,6 +247,7 @@ impl Authority {
         let feed_limits = Limits { connections_max, ..Limits::feed() };
         let mut listeners = JoinSet::new();
         listeners.spawn(space.run(stopping(watched.clone())));
+        listeners.spawn(own_use.clone().run(Arc::clone(&store), stopping(watched.clone())));
         let stop = stopping(watched.clone());
         listeners.spawn(serve::serve(http_listener, http::service(core), http::refuse, http_limits, stop));
         let (feed, stop) = (feed::router(&hub), stopping(watched));
@@ -257,6 +262,7 @@ impl Authority {
             drain: config.drain,
             hub,
             listeners,
+            own_use,
             store,
         })
     }
@@ -293,6 +299,7 @@ impl Running {
         // The streams of the feed end by this alone; no session does.
         self.hub.shutdown().await;
         while self.listeners.join_next().await.is_some() {}
+        self.own_use.hand_in(&self.store).await;
         let Self { hub, store, .. } = self;
         drop(hub);
         // Connections that end by themselves, and reads under way, still hold the store for a moment.

@@ -7,7 +7,7 @@
 //!   [`frame`]: records that are too large for one message.
 //! - [`lease`]: how long a verifier may trust what it has. [`verifier`]: the verifier's side of a session.
 //! - [`authority`]: the authority's side: sessions, grants, floors, receipts.
-//! - [`succession`]: how a new process ends the sessions of the one before it.
+//! - [`succession`]: how a new process ends the sessions of the one before it. [`usage`]: what is told of tokens in use.
 
 pub mod authority;
 pub mod frame;
@@ -19,4 +19,5 @@ pub mod replica;
 pub mod rollback;
 pub mod set_hash;
 pub mod succession;
+pub mod usage;
 pub mod verifier;

@@ -5,6 +5,7 @@ use jeton_types::{Hash32, NamespaceName, Place, Revision, SessionId, UnixTime, V
 use crate::{
     frame::Frame,
     record::{Head, Policy, Record, TokenEntry},
+    usage::Report,
 };
 
 /// From a verifier to the authority.
@@ -28,6 +29,8 @@ pub enum ToAuthority {
         /// The verifier's own number of this request; the answer repeats it.
         request: u64,
     },
+    /// Which tokens were used (`feed-protocol.md` 30).
+    Usage(Report),
     /// No answer follows any more. Final.
     Goodbye,
 }
@@ -112,6 +115,11 @@ pub enum ToVerifier {
     Succeeded {
         /// The sessions.
         sessions: Vec<SessionId>,
+    },
+    /// The report of this number has been counted, durably.
+    UsageTaken {
+        /// The number.
+        number: u64,
     },
 }
 

@@ -282,6 +282,8 @@ impl Session {
                 self.config.claims.retain(|claimed| !sessions.contains(claimed));
                 out.push(Effect::Succeeded { sessions });
             }
+            // Whoever counts takes it from the stream beside this.
+            ToVerifier::UsageTaken { .. } => {}
             ToVerifier::Ended => {
                 replica.lease_void(Void::Ended);
                 out.extend([Effect::AsksFailed, Effect::Disconnect, Effect::Lost(SessionLost::Ended)]);

@@ -45,6 +45,7 @@ impl From<message::ToAuthority> for wire::ToAuthority {
             message::ToAuthority::Ack { revision } => Message::Ack(wire::Ack { revision: revision.get() }),
             message::ToAuthority::Renew { request } => Message::Renew(wire::Renew { request }),
             message::ToAuthority::Ask { request } => Message::Ask(wire::Ask { request }),
+            message::ToAuthority::Usage(report) => Message::Usage(report.into()),
             message::ToAuthority::Goodbye => Message::Goodbye(wire::Goodbye {}),
         };
         Self { message: Some(message) }
@@ -61,6 +62,7 @@ impl TryFrom<wire::ToAuthority> for message::ToAuthority {
             Message::Ack(ack) => Self::Ack { revision: revision("ack", ack.revision)? },
             Message::Renew(renew) => Self::Renew { request: renew.request },
             Message::Ask(ask) => Self::Ask { request: ask.request },
+            Message::Usage(report) => Self::Usage(report.try_into()?),
             Message::Goodbye(wire::Goodbye {}) => Self::Goodbye,
         })
     }
@@ -148,6 +150,7 @@ impl From<message::ToVerifier> for wire::ToVerifier {
             message::ToVerifier::Succeeded { sessions } => {
                 Message::Succeeded(wire::Succeeded { sessions: session_ids(&sessions) })
             }
+            message::ToVerifier::UsageTaken { number } => Message::UsageTaken(wire::UsageTaken { number }),
             message::ToVerifier::Refused(refused) => {
                 Message::Refused(wire::Refused { why: refusal_to_wire(refused.why).into(), message: refused.message })
             }
@@ -196,6 +199,7 @@ impl TryFrom<wire::ToVerifier> for message::ToVerifier {
             Message::Succeeded(succeeded) => {
                 Self::Succeeded { sessions: sessions_of("succeeded sessions", &succeeded.sessions)? }
             }
+            Message::UsageTaken(wire::UsageTaken { number }) => Self::UsageTaken { number },
             Message::Refused(refused) => {
                 Self::Refused(message::Refused { why: refusal_of_wire(refused.why()), message: refused.message })
             }

@@ -8,6 +8,7 @@ pub mod codec;
 pub mod convert;
 pub mod frame;
 mod record;
+mod usage;
 
 /// Messages, client and server as generated from the protobuf.
 pub mod wire {

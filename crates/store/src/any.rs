@@ -5,6 +5,7 @@ use std::{io, ops::ControlFlow, sync::Arc};
 use jeton_feed::{
     record::{Head, Record},
     rollback::HeadKnown,
+    usage::Report,
 };
 use jeton_lifecycle::audit;
 use jeton_types::{
@@ -19,7 +20,7 @@ use crate::{
         Burn, Caller, CredentialDelete, CredentialFilter, CredentialPatch, CredentialRef, CredentialRow, IssueNew,
         Issued, NamespaceNew, NamespacePatch, NamespaceRow, Patched, PolicyRow, RecordsCut, Retention, RevocationRow,
         RevokeNew, RevokePreview, Revoked, RootReplaced, Rotated, SessionEndKind, SessionRow, SetHashRow, SnapshotItem,
-        StartRow, StoredReceipt, TokenRow, TokensCollected,
+        StartRow, StoredReceipt, TokenRow, TokensCollected, UsageFrom, UsageRow, UsageTaken,
     },
 };
 
@@ -207,6 +208,10 @@ impl Store for AnyStore {
         each!(self, store => store.tokens_collect(namespace, expired).await)
     }
 
+    async fn usage_report(&self, from: UsageFrom, report: Report) -> Result<UsageTaken, StoreError> {
+        each!(self, store => store.usage_report(from, report).await)
+    }
+
     async fn namespace(&self, name: NamespaceName) -> Result<Option<NamespaceRow>, StoreError> {
         each!(self, store => store.namespace(name).await)
     }
@@ -231,6 +236,10 @@ impl Store for AnyStore {
 
     async fn tokens(&self, credential: CredentialId) -> Result<Vec<TokenRow>, StoreError> {
         each!(self, store => store.tokens(credential).await)
+    }
+
+    async fn usages(&self, credential: CredentialId) -> Result<Vec<UsageRow>, StoreError> {
+        each!(self, store => store.usages(credential).await)
     }
 
     async fn token(&self, token: TokenId) -> Result<Option<TokenRow>, StoreError> {

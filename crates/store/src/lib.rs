@@ -27,6 +27,7 @@ mod port;
 mod record_code;
 mod selector;
 mod sqlite;
+mod usage;
 
 pub use any::AnyStore;
 pub use commit_log::{CommitLog, Committed};
@@ -35,3 +36,4 @@ pub use error::StoreError;
 pub use memory::{Disk, Memory};
 pub use port::{Health, RECORDS_CUT_MAX, SESSIONS_PRUNED_MAX, Store, TOKENS_COLLECTED_MAX};
 pub use sqlite::{CommitObserver, OpenConfig, Space, Sqlite};
+pub use usage::PRESENTERS_KEPT;

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use jeton_feed::{
     message::SnapshotPart,
     record::{EndReason, Policy, TokenEntry},
+    usage::Seen,
 };
 pub use jeton_lifecycle::{
     Effect,
@@ -470,6 +471,63 @@ impl SessionEndKind {
             Self::Forgotten => "forgotten",
         }
     }
+}
+
+/// Who has seen tokens in use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UsageFrom {
+    /// A verifier's session.
+    Session(SessionId),
+    /// The authority itself, under this name.
+    Authority(VerifierName),
+}
+
+/// What became of a report of use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UsageTaken {
+    /// It is counted.
+    Counted,
+    /// It had been counted before.
+    Again,
+    /// It speaks of this token, whose namespace its session does not serve: nothing of it is counted.
+    Foreign(TokenId),
+}
+
+/// What is known of the use of one token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UsageRow {
+    /// The token.
+    pub token: TokenId,
+    /// When and how often it was found valid.
+    pub used: Option<Seen<UnixTime>>,
+    /// When and how often it was presented after its end.
+    pub presented: Option<Seen<UnixTime>>,
+    /// From where, the most frequent first.
+    pub presenters: Vec<PresenterRow>,
+    /// Until when all of this is known.
+    pub known: UsageKnown,
+}
+
+/// From where a token was presented after its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PresenterRow {
+    /// To which verifier.
+    pub verifier: VerifierName,
+    /// From which address, where that is known.
+    pub address: Option<IpAddr>,
+    /// When and how often.
+    pub seen: Seen<UnixTime>,
+}
+
+/// Until when all uses of a token are known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UsageKnown {
+    /// No verifier serves it: all that there is.
+    All,
+    /// Until the oldest report among the verifiers that serve its namespace.
+    Until(UnixTime),
+    /// A verifier went away without its last report.
+    Unknown,
 }
 
 /// One start of the authority (`feed-protocol.md` 3).

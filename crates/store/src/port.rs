@@ -3,6 +3,7 @@ use std::{future::Future, io, ops::ControlFlow, sync::Arc};
 use jeton_feed::{
     record::{Head, Record},
     rollback::HeadKnown,
+    usage::Report,
 };
 use jeton_lifecycle::audit;
 use jeton_types::{
@@ -17,7 +18,7 @@ use crate::{
         Burn, Caller, CredentialDelete, CredentialFilter, CredentialPatch, CredentialRef, CredentialRow, IssueNew,
         Issued, NamespaceNew, NamespacePatch, NamespaceRow, Patched, PolicyRow, RecordsCut, Retention, RevocationRow,
         RevokeNew, RevokePreview, Revoked, RootReplaced, Rotated, SessionEndKind, SessionRow, SetHashRow, SnapshotItem,
-        StartRow, StoredReceipt, TokenRow, TokensCollected,
+        StartRow, StoredReceipt, TokenRow, TokensCollected, UsageFrom, UsageRow, UsageTaken,
     },
 };
 
@@ -166,6 +167,15 @@ pub trait Store: Send + Sync + 'static {
         expired: UnixTime,
     ) -> impl Future<Output = Result<Option<TokensCollected>, StoreError>> + Send;
 
+    /// Counts what somebody has seen of tokens in use; no revision, since no verifier is told. A report of a session is counted
+    /// once by its number. If it speaks of a token of a namespace that the session does not serve, nothing of it is counted;
+    /// of tokens that are not there any more nothing is kept.
+    fn usage_report(
+        &self,
+        from: UsageFrom,
+        report: Report,
+    ) -> impl Future<Output = Result<UsageTaken, StoreError>> + Send;
+
     /// A namespace.
     fn namespace(&self, name: NamespaceName) -> impl Future<Output = Result<Option<NamespaceRow>, StoreError>> + Send;
     /// All namespaces, by name.
@@ -186,6 +196,8 @@ pub trait Store: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Vec<CredentialRow>, StoreError>> + Send;
     /// The tokens of a credential, oldest first.
     fn tokens(&self, credential: CredentialId) -> impl Future<Output = Result<Vec<TokenRow>, StoreError>> + Send;
+    /// What is known of the use of a credential's tokens, oldest first, in one view.
+    fn usages(&self, credential: CredentialId) -> impl Future<Output = Result<Vec<UsageRow>, StoreError>> + Send;
     /// A token.
     fn token(&self, token: TokenId) -> impl Future<Output = Result<Option<TokenRow>, StoreError>> + Send;
     /// The token of a lookup key, with its credential: what each verification by the authority reads.

@@ -9,6 +9,7 @@
 //! - `retention`: cuts the log where it is old or long.
 //! - `succession`: claimed sessions that the hub does not know.
 //! - `signing`: signs complete receipts, makes them durable, and only then tells them.
+//! - `usage`: counts reports of use, beside their streams.
 //! - `service`, `hello`, `stream`, `sender`, `outgoing`: one gRPC stream; `frames`: what all of them share of a large record.
 //!
 //! Guaranteed: what is sent on a stream is in revision order and without a gap; a watermark is sent after everything at
@@ -29,6 +30,7 @@ mod stream;
 mod succession;
 #[cfg(test)]
 mod tests;
+mod usage;
 
 pub use handle::{HubHandle, HubParts};
 pub use service::router;

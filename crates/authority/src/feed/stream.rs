@@ -33,6 +33,7 @@ use super::{
     hello::{Admitted, NotGood, Rejected, admit, token_look},
     outgoing::Outgoing,
     sender::{Covered, Sender, Terms, Unacked, heartbeats},
+    usage::Counting,
 };
 use crate::event::Event;
 
@@ -297,11 +298,15 @@ impl Open<'_> {
             heartbeats: heartbeats(),
             told: Revision::ZERO,
         };
+        let counting = Counting::begin(self.shared, self.hello.session, self.stream);
+        let foreign = Arc::clone(&counting.foreign);
         let end = tokio::select! {
             biased;
             () = control.cut.notified() => End::Cut,
+            // Nothing that it tells is to be believed.
+            () = foreign.notified() => End::Bad(BadMessage { what: "usage", why: "this session does not serve that token's namespace" }),
             // Before the way out, which notices sooner that the verifier is gone: its goodbye may still be waiting.
-            end = self.receive(incoming, ask) => end,
+            end = self.receive(incoming, ask, &counting) => end,
             end = sender.run(terms) => end,
         };
         // What the hub wanted sent before the cut: `end` or `ended`.
@@ -312,7 +317,12 @@ impl Open<'_> {
         if self.left.load(Ordering::Relaxed) { End::Closed } else { end }
     }
 
-    async fn receive(&self, incoming: &mut Streaming<wire::ToAuthority>, ask: mpsc::Sender<u64>) -> End {
+    async fn receive(
+        &self,
+        incoming: &mut Streaming<wire::ToAuthority>,
+        ask: mpsc::Sender<u64>,
+        counting: &Counting,
+    ) -> End {
         loop {
             let message = match next(incoming).await {
                 Ok(message) => message,
@@ -332,6 +342,7 @@ impl Open<'_> {
                         return End::Closed;
                     }
                 }
+                ToAuthority::Usage(report) => counting.report(self.hello.session, report),
                 ToAuthority::Goodbye => {
                     info!(session = %self.hello.session, verifier = %self.hello.verifier, "goodbye");
                     self.shared.step(Input::Goodbye { stream: self.stream });

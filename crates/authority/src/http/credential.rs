@@ -27,7 +27,7 @@ use super::{
     failure::Failure,
     namespace,
     payload::Payload,
-    revocation, token,
+    revocation, token, usage,
 };
 use crate::{access::Access, core::Core, metric::IssuePhase};
 
@@ -96,7 +96,8 @@ pub(crate) async fn show(
     let row = core.store.credential(CredentialRef::Id(id)).await?.ok_or_else(absent)?;
     access.permit_id(Action::CredentialRead, &row.namespace, absent)?;
     let revision = row.revision;
-    Ok(tagged(answer::ok(&view(row)), revision))
+    let usage = Some(usage::usages(&core, id).await?);
+    Ok(tagged(answer::ok(&CredentialView { usage, ..view(row) }), revision))
 }
 
 /// Changes what is named. What that gives and what it ends needs different rights, which the store sees to.
@@ -211,6 +212,7 @@ fn view(row: CredentialRow) -> CredentialView {
         state: CredentialState::of(row.disabled.is_some(), row.deleted.is_some()),
         disabled_at: row.disabled.map(|off| off.at.into()),
         deleted_at: row.deleted.map(|off| off.at.into()),
+        usage: None,
     }
 }
 

@@ -17,6 +17,7 @@ mod payload;
 mod process;
 mod revocation;
 mod token;
+mod usage;
 mod verifier;
 mod verify;
 

@@ -9,7 +9,7 @@ use jeton_lifecycle::{Action, token};
 use jeton_store::{Store, model::TokenRow};
 use jeton_types::{CredentialId, CredentialRef, Secret, TokenId, UnixTime};
 
-use super::{answer, asked::Named, failure::Failure};
+use super::{answer, asked::Named, failure::Failure, usage::usages};
 use crate::{access::Access, core::Core};
 
 /// All versions of a credential, oldest first.
@@ -23,7 +23,12 @@ pub(crate) async fn list(
     access.permit_id(Action::CredentialRead, &credential.namespace, absent)?;
     let rows = core.store.tokens(id).await?;
     let (newest, now) = (newest(&rows), core.time.now());
-    Ok(answer::ok(&Page::whole(rows.into_iter().map(|row| view(row, newest, now)).collect())))
+    let usages = usages(&core, id).await?;
+    let used = |row: TokenRow| TokenView {
+        usage: usages.iter().find(|usage| usage.token_id == row.id).cloned(),
+        ..view(row, newest, now)
+    };
+    Ok(answer::ok(&Page::whole(rows.into_iter().map(used).collect())))
 }
 
 pub(crate) async fn show(
@@ -38,7 +43,8 @@ pub(crate) async fn show(
     let rows = core.store.tokens(token.credential).await?;
     let newest = newest(&rows);
     let row = rows.into_iter().find(|row| row.id == id).ok_or_else(absent)?;
-    Ok(answer::ok(&view(row, newest, core.time.now())))
+    let usage = usages(&core, row.credential).await?.into_iter().find(|usage| usage.token_id == id);
+    Ok(answer::ok(&TokenView { usage, ..view(row, newest, core.time.now()) }))
 }
 
 /// A token that was just minted, with its secret.
@@ -72,6 +78,7 @@ pub(crate) fn view(row: TokenRow, newest: u32, now: UnixTime) -> TokenView {
         revoked_at: row.ended.map(|ended| ended.at.into()),
         revocation_id: row.ended.map(|ended| ended.revocation),
         collected_revision: row.collected,
+        usage: None,
     }
 }
 

@@ -62,6 +62,11 @@ pub(crate) async fn verify(
             // Whatever age was allowed: this is the truth, read after it was asked for.
             let required = Required { scopes: request.scopes, ..Required::default() };
             let code = decide(&token.entry(&credential), disabled, &required, request.client_address, now);
+            match code {
+                Code::Valid => core.own_use.used(token.id, &core.time),
+                Code::Revoked | Code::Expired => core.own_use.presented(token.id, request.client_address, &core.time),
+                _ => {}
+            }
             decided(code, &token, credential, revision, now)
         }
     };

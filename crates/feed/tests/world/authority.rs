@@ -425,6 +425,8 @@ impl World {
                 let watermark = self.fed_on(link);
                 self.send_down(link, ToVerifier::Watermark { request, watermark });
             }
+            // Use decides nothing here.
+            ToAuthority::Usage(_) => {}
             ToAuthority::Goodbye => self.hub_step(Input::Goodbye { stream }),
         }
     }

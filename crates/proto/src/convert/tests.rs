@@ -2,6 +2,7 @@ use jeton_feed::{
     frame::Frame,
     message::{Grant, Hello, Refused, SnapshotPart, ToAuthority, ToVerifier, Welcome},
     record::{Change, EndReason, Head, Policy, Record, TokenEntry},
+    usage::{Report, Seen},
 };
 use jeton_types::{AddressList, CredentialId, Digest, Freshness, Prefix, Scope, ScopeSet, Span, StartId, TokenId};
 use proptest::{collection::vec, option, prelude::*};
@@ -130,12 +131,24 @@ fn hello() -> impl Strategy<Value = Hello> {
     )
 }
 
+fn seen() -> impl Strategy<Value = Seen<UnixTime>> {
+    (time(), time(), 1..u64::MAX).prop_map(|(a, b, count)| Seen { first: a.min(b), last: a.max(b), count })
+}
+
+fn usage() -> impl Strategy<Value = Report> {
+    let token = || any::<[u8; 16]>().prop_map(TokenId::from_bytes);
+    let presented = vec((token(), option::of(any::<std::net::IpAddr>()), seen()), 0..4);
+    (any::<u64>(), time(), any::<bool>(), vec((token(), seen()), 0..4), presented)
+        .prop_map(|(number, until, last, uses, presented)| Report { number, until, last, uses, presented })
+}
+
 fn to_authority() -> impl Strategy<Value = ToAuthority> {
     prop_oneof![
         hello().prop_map(ToAuthority::Hello),
         revision_any().prop_map(|revision| ToAuthority::Ack { revision }),
         any::<u64>().prop_map(|request| ToAuthority::Renew { request }),
         any::<u64>().prop_map(|request| ToAuthority::Ask { request }),
+        usage().prop_map(ToAuthority::Usage),
         Just(ToAuthority::Goodbye),
     ]
 }
@@ -194,6 +207,7 @@ fn to_verifier() -> impl Strategy<Value = ToVerifier> {
         (any::<u64>(), revision_any()).prop_map(|(request, watermark)| ToVerifier::Watermark { request, watermark }),
         ".{0,40}".prop_map(|reason| ToVerifier::End { reason }),
         Just(ToVerifier::Ended),
+        any::<u64>().prop_map(|number| ToVerifier::UsageTaken { number }),
         refused().prop_map(ToVerifier::Refused),
         vec(any::<[u8; 16]>(), 0..4).prop_map(|sessions| ToVerifier::Succeeded {
             sessions: sessions.into_iter().map(SessionId::from_bytes).collect(),

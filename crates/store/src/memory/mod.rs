@@ -18,6 +18,7 @@ mod select;
 mod snapshot;
 mod start;
 mod state;
+mod usage;
 
 use std::{
     fmt,

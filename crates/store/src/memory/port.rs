@@ -5,6 +5,7 @@ use std::{io, ops::ControlFlow, sync::Arc};
 use jeton_feed::{
     record::{Head, Record},
     rollback::HeadKnown,
+    usage::Report,
 };
 use jeton_lifecycle::audit;
 use jeton_types::{
@@ -15,6 +16,7 @@ use tokio::sync::watch;
 use super::{
     Memory,
     state::{Draft, State},
+    usage,
 };
 use crate::{
     CommitLog, Health, RECORDS_CUT_MAX, SESSIONS_PRUNED_MAX, Store, StoreError,
@@ -24,7 +26,7 @@ use crate::{
         Burn, Caller, CredentialDelete, CredentialFilter, CredentialPatch, CredentialRef, CredentialRow,
         CredentialState, IssueNew, Issued, NamespaceNew, NamespacePatch, NamespaceRow, Patched, PolicyRow, RecordsCut,
         Retention, RevocationRow, RevokeNew, RevokePreview, Revoked, RootReplaced, Rotated, SessionEndKind, SessionRow,
-        SetHashRow, SnapshotItem, StartRow, StoredReceipt, TokenRow, TokensCollected,
+        SetHashRow, SnapshotItem, StartRow, StoredReceipt, TokenRow, TokensCollected, UsageFrom, UsageRow, UsageTaken,
     },
 };
 
@@ -166,6 +168,14 @@ impl Store for Memory {
         self.write(move |draft| draft.tokens_collect(&namespace, expired)).await
     }
 
+    async fn usage_report(&self, from: UsageFrom, report: Report) -> Result<UsageTaken, StoreError> {
+        let counted = move |draft: &mut Draft<'_>| {
+            let now = draft.now();
+            usage::report(&mut draft.state, from, &report, now)
+        };
+        self.write(counted).await
+    }
+
     async fn namespace(&self, name: NamespaceName) -> Result<Option<NamespaceRow>, StoreError> {
         Ok(self.view().namespaces.get(&name).cloned())
     }
@@ -197,6 +207,10 @@ impl Store for Memory {
 
     async fn tokens(&self, credential: CredentialId) -> Result<Vec<TokenRow>, StoreError> {
         Ok(self.view().tokens_of(credential))
+    }
+
+    async fn usages(&self, credential: CredentialId) -> Result<Vec<UsageRow>, StoreError> {
+        Ok(usage::list(&self.view(), credential))
     }
 
     async fn token(&self, token: TokenId) -> Result<Option<TokenRow>, StoreError> {
@@ -343,6 +357,7 @@ fn sessions_prune(state: &mut State, before: UnixTime) -> usize {
     old.truncate(SESSIONS_PRUNED_MAX);
     for (_, session) in &old {
         state.sessions.remove(session);
+        state.usage.reports.remove(session);
     }
     old.len()
 }

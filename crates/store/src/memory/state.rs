@@ -12,6 +12,7 @@ use jeton_types::{
     UnixTime,
 };
 
+use super::usage::Usage;
 use crate::{
     StoreError,
     actor::Actor,
@@ -38,6 +39,7 @@ pub(super) struct State {
     pub(super) tokens: BTreeMap<TokenId, TokenRow>,
     pub(super) revocations: BTreeMap<RevocationId, RevocationRow>,
     pub(super) sessions: BTreeMap<SessionId, SessionRow>,
+    pub(super) usage: Usage,
     pub(super) records: Vec<Arc<Record>>,
     pub(super) audit: Vec<Arc<audit::Link>>,
     /// What was done under a key, by principal and hash of the key.
@@ -67,6 +69,7 @@ impl Default for State {
             tokens: BTreeMap::new(),
             revocations: BTreeMap::new(),
             sessions: BTreeMap::new(),
+            usage: Usage::default(),
             records: Vec::new(),
             audit: Vec::new(),
             kept: BTreeMap::new(),

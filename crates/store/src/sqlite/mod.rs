@@ -25,6 +25,7 @@ mod tests;
 mod token;
 mod trail;
 mod tx;
+mod usage;
 mod writer;
 
 use std::{
@@ -39,6 +40,7 @@ use std::{
 use jeton_feed::{
     record::{Head, Record},
     rollback::HeadKnown,
+    usage::Report,
 };
 use jeton_lifecycle::audit;
 use jeton_types::{
@@ -65,7 +67,7 @@ use crate::{
         Burn, Caller, CredentialDelete, CredentialFilter, CredentialPatch, CredentialRef, CredentialRow, IssueNew,
         Issued, NamespaceNew, NamespacePatch, NamespaceRow, Patched, PolicyRow, RecordsCut, Retention, RevocationRow,
         RevokeNew, RevokePreview, Revoked, RootReplaced, Rotated, SessionEndKind, SessionRow, SetHashRow, SnapshotItem,
-        StartRow, StoredReceipt, TokenRow, TokensCollected,
+        StartRow, StoredReceipt, TokenRow, TokensCollected, UsageFrom, UsageRow, UsageTaken,
     },
 };
 
@@ -450,6 +452,10 @@ impl Store for Sqlite {
         self.write(move |tx| collection::collect(tx, &namespace, expired)).await
     }
 
+    async fn usage_report(&self, from: UsageFrom, report: Report) -> Result<UsageTaken, StoreError> {
+        self.write(move |tx| usage::report(tx, &from, &report)).await
+    }
+
     async fn namespace(&self, name: NamespaceName) -> Result<Option<NamespaceRow>, StoreError> {
         self.read(move |conn| namespace::find(conn, &name)).await
     }
@@ -474,6 +480,10 @@ impl Store for Sqlite {
 
     async fn tokens(&self, credential: CredentialId) -> Result<Vec<TokenRow>, StoreError> {
         self.read(move |conn| token::list(conn, credential)).await
+    }
+
+    async fn usages(&self, credential: CredentialId) -> Result<Vec<UsageRow>, StoreError> {
+        self.read(move |conn| usage::list(conn, credential)).await
     }
 
     async fn token(&self, token: TokenId) -> Result<Option<TokenRow>, StoreError> {

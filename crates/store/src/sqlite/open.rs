@@ -29,6 +29,7 @@ const MIGRATIONS: &[&str] = &[
     sql!("migrations/0006_session_place"),
     sql!("migrations/0007_addresses"),
     sql!("migrations/0008_collected"),
+    sql!("migrations/0009_usage"),
 ];
 const STATEMENTS_CACHED: usize = 96;
 

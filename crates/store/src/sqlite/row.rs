@@ -275,7 +275,7 @@ fn labels(row: &Row<'_>, column: usize) -> Found<Labels> {
     labels.and_then(|labels| Labels::new(labels).ok()).ok_or_else(|| wrong_form(column))
 }
 
-fn name_list(row: &Row<'_>, column: usize) -> Found<Vec<NamespaceName>> {
+pub(super) fn name_list(row: &Row<'_>, column: usize) -> Found<Vec<NamespaceName>> {
     let text = row.get_ref(column)?.as_str()?;
     text.split(' ').filter(|part| !part.is_empty()).map(|part| part.parse().map_err(|_| wrong_form(column))).collect()
 }

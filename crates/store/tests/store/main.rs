@@ -38,6 +38,7 @@ mod opening;
 mod retention;
 mod revoking;
 mod sessions;
+mod usage;
 mod world;
 
 /// A method of the port that no case asks for is a method that nothing is known of.
@@ -74,4 +75,5 @@ const CASES: &[&[&str]] = &[
     retention::CASES,
     revoking::CASES,
     sessions::CASES,
+    usage::CASES,
 ];

@@ -42,7 +42,7 @@ async fn the_file_is_private_and_carries_its_marks() {
     }
     let raw = world.raw();
     let pragma = |name: &str| raw.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).unwrap();
-    assert_eq!((pragma("application_id"), pragma("user_version")), (0x4a45_544e, 8));
+    assert_eq!((pragma("application_id"), pragma("user_version")), (0x4a45_544e, 9));
     let mode: String = raw.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
     assert_eq!(mode, "wal");
 }

@@ -64,6 +64,7 @@ async fn a_request_while_it_is_decided_and_not_while_it_waits_for_its_sender() {
         metrics: Arc::new(Metrics::new()),
         events: crate::event::Events::new(),
         burns: crate::limit::AddressLimit::default(),
+        own_use: crate::usage::OwnUse::default(),
         running: crate::http::once::Running::default(),
         fence: world.fence.clone(),
         phase,

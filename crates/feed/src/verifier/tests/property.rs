@@ -166,6 +166,7 @@ fn check(bench: &Bench, seen: &mut Seen, input: Option<&Input>, effects: &[Effec
                     ToAuthority::Goodbye => {
                         prop_assert!(matches!(new.last(), Some(Entry::Void(Void::Goodbye | Void::Ended))));
                     }
+                    ToAuthority::Usage(_) => prop_assert!(false, "the session tells of no use"),
                     ToAuthority::Hello(_) => {}
                 }
             }

@@ -14,7 +14,7 @@ use jeton_store::{
     Health, Store, StoreError,
     model::{
         CredentialFilter, CredentialRef, CredentialRow, CredentialState, NamespaceRow, PolicyRow, RevocationRow,
-        SessionRow, SetHashRow, SnapshotItem, TokenRow,
+        SessionRow, SetHashRow, SnapshotItem, TokenRow, UsageRow,
     },
 };
 use jeton_types::{CredentialId, Label, Labels, NamespaceName, Revision, RevocationId, StartId, UnixTime};
@@ -35,6 +35,7 @@ pub(super) struct All {
     ended_by: Vec<Option<RevocationId>>,
     pending: Vec<RevocationRow>,
     sessions: Vec<SessionRow>,
+    usages: Vec<UsageRow>,
     policies: Vec<PolicyRow>,
     floors: Vec<(NamespaceName, Revision)>,
     last_records: Vec<(NamespaceName, Revision)>,
@@ -63,11 +64,12 @@ impl All {
             }
             audit_of.push(audit_in(store, Some(&row.name), page).await);
         }
-        let mut tokens = Vec::new();
+        let (mut tokens, mut usages) = (Vec::new(), Vec::new());
         for row in &credentials {
             assert_eq!(store.credential(CredentialRef::Id(row.id)).await.as_ref(), Ok(&Some(row.clone())));
             let named = CredentialRef::Name(row.namespace.clone(), row.name.clone());
             assert_eq!(store.credential(named).await.as_ref(), Ok(&Some(row.clone())));
+            usages.extend(store.usages(row.id).await.unwrap());
             for token in store.tokens(row.id).await.unwrap() {
                 assert_eq!(store.token(token.id).await.as_ref(), Ok(&Some(token.clone())));
                 let both = Some((token.clone(), row.clone()));
@@ -106,6 +108,7 @@ impl All {
             ended_by,
             pending: store.revocations_pending().await.unwrap(),
             sessions,
+            usages,
             policies: store.policies().await.unwrap(),
             floors: store.floors().await.unwrap(),
             last_records: store.last_records().await.unwrap(),

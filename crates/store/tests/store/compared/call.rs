@@ -2,13 +2,14 @@
 
 use std::io;
 
+use jeton_feed::usage::Report;
 use jeton_store::{
     Store, StoreError,
     idempotency::Claim,
     model::{
         Burn, Caller, CredentialDelete, CredentialPatch, CredentialRef, CredentialRow, IssueNew, NamespaceNew,
         NamespacePatch, NamespaceRow, Patched, RecordsCut, Retention, RevokeNew, RevokePreview, Revoked, RootReplaced,
-        SessionEndKind, SessionRow, StartRow, StoredReceipt, TokenRow, TokensCollected,
+        SessionEndKind, SessionRow, StartRow, StoredReceipt, TokenRow, TokensCollected, UsageFrom, UsageTaken,
     },
 };
 use jeton_types::{
@@ -40,6 +41,7 @@ pub(super) enum Call {
     SessionForget(SessionId),
     RecordsCut(Retention),
     TokensCollect(NamespaceName, UnixTime),
+    UsageReport(UsageFrom, Report),
 }
 
 /// What was answered, secrets and all.
@@ -60,6 +62,7 @@ pub(super) enum Answer {
     Session(SessionRow),
     Cut(RecordsCut),
     Collected(Option<TokensCollected>),
+    Usage(UsageTaken),
     Done,
 }
 
@@ -85,11 +88,12 @@ impl Call {
             Self::SessionForget(_) => "session_forget",
             Self::RecordsCut(_) => "records_cut",
             Self::TokensCollect(..) => "tokens_collect",
+            Self::UsageReport(..) => "usage_report",
         }
     }
 
     /// Every method that there is a call for.
-    pub(super) const NAMES: [&str; 18] = [
+    pub(super) const NAMES: [&str; 19] = [
         "start_record",
         "root_ensure",
         "root_replace",
@@ -108,6 +112,7 @@ impl Call {
         "session_forget",
         "records_cut",
         "tokens_collect",
+        "usage_report",
     ];
 
     /// Asks a store for it.
@@ -164,6 +169,7 @@ impl Call {
             }
             Self::RecordsCut(keep) => Answer::Cut(store.records_cut(keep).await?),
             Self::TokensCollect(name, expired) => Answer::Collected(store.tokens_collect(name, expired).await?),
+            Self::UsageReport(from, report) => Answer::Usage(store.usage_report(from, report).await?),
         })
     }
 }

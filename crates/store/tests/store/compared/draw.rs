@@ -3,11 +3,12 @@
 
 use std::time::Duration;
 
+use jeton_feed::usage::{self, Report};
 use jeton_lifecycle::{change::CredentialChange, namespace::NamespaceChange};
 use jeton_store::model::{
     Bearer, Burn, Caller, CredentialDelete, CredentialPatch, CredentialRef, CredentialRow, IssueNew, Labels,
     NamespaceNew, NamespacePatch, Retention, RevokeNew, SecretKey, Selector, SessionEndKind, SessionRow, StoredReceipt,
-    TokenRow,
+    TokenRow, UsageFrom,
 };
 use jeton_types::{
     AddressList, CredentialId, Digest, Freshness, Label, NamespaceName, Place, Revision, RevocationId, ScopeSet,
@@ -189,7 +190,8 @@ impl Draw<'_> {
                 let kinds = [SessionEndKind::Goodbye, SessionEndKind::Succeeded, SessionEndKind::Forgotten];
                 Call::SessionEnd(self.session(), self.of(&kinds).unwrap(), seen.now)
             }
-            35 => Call::SessionForget(self.session()),
+            35 if self.rarely(2) => Call::SessionForget(self.session()),
+            35 => Call::UsageReport(self.usage_from(), self.usage()),
             36 => Call::StartRecord(StartId::from_bytes([self.below(40) as u8; 16])),
             37 => return Step::Wait(Duration::from_millis(1 << self.below(20))),
             38 if self.rarely(3) => return Step::Reopen(self.below(256) as u8),
@@ -204,6 +206,44 @@ impl Draw<'_> {
             _ if self.rarely(3) => return Step::Wait(Duration::from_secs(24 * 3_600)),
             _ => return Step::Wait(Duration::from_secs(60)),
         }))
+    }
+
+    fn usage_from(&mut self) -> UsageFrom {
+        if self.rarely(3) {
+            UsageFrom::Authority("authority".parse().unwrap())
+        } else {
+            UsageFrom::Session(self.session())
+        }
+    }
+
+    fn usage(&mut self) -> Report {
+        let seen = self.seen;
+        let times = |draw: &mut Self| {
+            let first = seen.now.minus(Duration::from_secs(draw.below(100) as u64));
+            usage::Seen {
+                first,
+                last: first.plus(Duration::from_secs(draw.below(200) as u64)),
+                count: 1 + draw.below(9) as u64,
+            }
+        };
+        let mut report = Report {
+            number: self.below(4) as u64,
+            until: seen.now.plus(Duration::from_secs(5)).minus(Duration::from_secs(self.below(20) as u64)),
+            last: self.rarely(4),
+            uses: Vec::new(),
+            presented: Vec::new(),
+        };
+        for _ in 0..self.below(4) {
+            let token = self.token().map_or(TokenId::from_bytes([7; 16]), |token| token.id);
+            let seen = times(self);
+            if self.rarely(2) {
+                let address = (!self.rarely(3)).then(|| [192, 0, 2, self.below(2) as u8].into());
+                report.presented.push((token, address, seen));
+            } else {
+                report.uses.push((token, seen));
+            }
+        }
+        report
     }
 
     fn retention(&mut self) -> Retention {

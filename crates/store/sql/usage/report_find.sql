@@ -1,0 +1,1 @@
+SELECT number FROM usage_report WHERE session = ?1

@@ -1,0 +1,1 @@
+SELECT namespace, issued_at FROM token WHERE id = ?1
