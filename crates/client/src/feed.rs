@@ -18,6 +18,7 @@ mod shared;
 mod state;
 mod status;
 mod token;
+mod usage;
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
@@ -135,6 +136,7 @@ impl Verifier {
             observe: config.observe,
             waiters: first_use::Waiters::default(),
             gate: Gate::default(),
+            uses: usage::Uses::default(),
             nudge: Notify::new(),
             progress: watch::Sender::new(progress),
             farewell: std::sync::OnceLock::new(),
@@ -191,7 +193,7 @@ impl Verifier {
         let clock = || shared.clock.now();
         match shared.replica.verify(text, required, origin.client, clock) {
             Outcome::NeedsWatermark(_) => {}
-            outcome => return shared.answer(outcome),
+            outcome => return shared.answer(outcome, origin),
         }
         // From here on somebody waits. The second look is made with the proof that it came after the answer.
         let began = shared.clock.now().boot;
@@ -205,7 +207,8 @@ impl Verifier {
         shared.observe.first_use_wait(shared.clock.now().boot.since(began), caught_up.is_ok());
         match caught_up {
             Ok(caught_up) => {
-                shared.answer(shared.replica.verify_caught_up(text, required, origin.client, caught_up, clock))
+                let outcome = shared.replica.verify_caught_up(text, required, origin.client, caught_up, clock);
+                shared.answer(outcome, origin)
             }
             Err(why) => Answer::Stale(why),
         }
@@ -287,9 +290,12 @@ impl Verifier {
 }
 
 impl Shared {
-    fn answer(&self, outcome: Outcome) -> Answer {
+    fn answer(&self, outcome: Outcome, origin: Origin) -> Answer {
         match outcome {
-            Outcome::Answer(verdict) => Answer::Verdict(verdict),
+            Outcome::Answer(verdict) => {
+                self.uses.count(&verdict, origin.client, &*self.clock);
+                Answer::Verdict(verdict)
+            }
             // Cannot be after catching up; and before it, this is not called with it.
             Outcome::NeedsWatermark(_) => Answer::Stale(StaleWhy::NotInTime),
             Outcome::Stale(why) => {

@@ -17,6 +17,7 @@ mod openapi;
 mod process;
 mod revocation;
 mod start;
+mod usage;
 mod verifier;
 mod verify;
 mod world;

@@ -10,9 +10,10 @@ use std::{convert::Infallible, future::pending, sync::Arc, time::Duration};
 use jeton_feed::{
     frame::Frame,
     lease::Void,
-    message::{ToVerifier, Welcome},
+    message::{ToAuthority, ToVerifier, Welcome},
     numbers::PROTOCOL_OF_FRAMES,
     record::Record,
+    usage::{PROTOCOL_OF_USAGE, Reporter},
     verifier::{Effect, Input, Note, Session},
 };
 use jeton_proto::{MESSAGE_BYTES_MAX, MESSAGE_BYTES_MAX_UNFRAMED};
@@ -28,6 +29,7 @@ use super::{
     link::{Down, Event, Link, Report},
     shared::Shared,
     status::Trouble,
+    usage::Collected,
 };
 
 /// Reports that may wait for the driver: the transport's flow control holds back the rest.
@@ -66,6 +68,11 @@ pub(super) struct Driver {
     /// The last authority that said so is of a protocol without frames: the next stream of it may bring larger messages.
     unframed: bool,
     snapshot_begun: BootTime,
+    /// What is told of tokens in use, over a stream that takes it.
+    usage: Reporter,
+    usage_open: bool,
+    collected: Collected,
+    collected_at: BootTime,
     leave: Leave,
 }
 
@@ -102,6 +109,10 @@ impl Driver {
             stuck: false,
             unframed: false,
             snapshot_begun: BootTime::ZERO,
+            usage: Reporter::default(),
+            usage_open: false,
+            collected: Collected::default(),
+            collected_at: BootTime::ZERO,
             leave: Leave::No,
         }
     }
@@ -179,6 +190,13 @@ impl Driver {
     }
 
     fn heard(&mut self, message: ToVerifier) {
+        match &message {
+            ToVerifier::Welcome(welcome) => self.time_heard(welcome.authority_time),
+            ToVerifier::Heartbeat { authority_time, .. } => self.time_heard(*authority_time),
+            ToVerifier::Grant(grant) => self.time_heard(grant.authority_time),
+            ToVerifier::UsageTaken { number } => self.usage.taken(*number),
+            _ => {}
+        }
         let seen = match &message {
             ToVerifier::SnapshotBegin { .. } => {
                 self.snapshot_begun = self.shared.clock.now().boot;
@@ -200,6 +218,10 @@ impl Driver {
         }
     }
 
+    fn time_heard(&mut self, authority_time: UnixTime) {
+        self.usage.hear(authority_time, self.shared.clock.now().boot);
+    }
+
     fn record_seen(&self, revision: Revision, committed_at: UnixTime) {
         if self.session.status().applied >= Some(revision) {
             let since = self.shared.clock.now().real.since(committed_at);
@@ -218,6 +240,7 @@ impl Driver {
     }
 
     fn link_take(&mut self) -> Option<Link> {
+        self.usage_open = false;
         if std::mem::take(&mut self.up) {
             self.shared.observe.connected(false);
         }
@@ -261,6 +284,37 @@ impl Driver {
         if self.shared.waiters.wants_ask(self.shared.clock.now().boot) {
             self.step(Input::AskWatermark);
         }
+        self.usage_tell();
+    }
+
+    /// Collects what was seen of tokens in use, now and then, and tells what is due.
+    fn usage_tell(&mut self) {
+        let now = self.shared.clock.now().boot;
+        if now.since(self.collected_at) >= SLEEP_MAX {
+            self.collected_at = now;
+            self.shared.uses.collect(&mut self.collected, &mut self.usage);
+        }
+        if self.usage_open
+            && let Some(report) = self.usage.due(now)
+        {
+            self.usage_send(report);
+        }
+    }
+
+    fn usage_send(&mut self, report: jeton_feed::usage::Report) {
+        // A stream that takes nothing is found out by what matters more; the report comes again on the next one.
+        let sent = self.link.as_ref().is_some_and(|link| link.send(ToAuthority::Usage(report)).is_ok());
+        self.usage_open &= sent;
+    }
+
+    /// The last report, before a goodbye: no use follows it.
+    fn usage_farewell(&mut self) {
+        if self.usage_open {
+            self.shared.uses.collect(&mut self.collected, &mut self.usage);
+            for report in self.usage.farewell() {
+                self.usage_send(report);
+            }
+        }
     }
 
     fn step(&mut self, input: Input) {
@@ -294,6 +348,10 @@ impl Driver {
                     self.lingering = Some((link, Instant::now() + LINGER));
                 }
             }
+            Effect::Send(message @ ToAuthority::Goodbye) => {
+                self.usage_farewell();
+                self.stuck |= self.link.as_ref().is_none_or(|link| link.send(message).is_err());
+            }
             Effect::Send(message) => self.stuck |= self.link.as_ref().is_none_or(|link| link.send(message).is_err()),
             Effect::Asked { request } => self.shared.waiters.sent(self.shared.clock.now().boot, request),
             Effect::Watermark { request } => {
@@ -312,6 +370,7 @@ impl Driver {
                 self.shared.observe.session_lost();
                 self.shared.trouble(Trouble::of_loss(&why));
                 let fresh = self.shared.session_id();
+                self.usage.successor();
                 self.session = self.session.successor(fresh, self.shared.clock.now());
                 return Some(Input::Tick);
             }
@@ -320,8 +379,15 @@ impl Driver {
         None
     }
 
-    fn note(&self, note: &Note) {
+    fn note(&mut self, note: &Note) {
         match note {
+            Note::Welcomed { protocol, .. } if *protocol >= PROTOCOL_OF_USAGE => {
+                tracing::info!("{note}");
+                self.usage_open = true;
+                if let Some(report) = self.usage.opened() {
+                    self.usage_send(report);
+                }
+            }
             Note::Snapshot { rows, .. } => {
                 let took = self.shared.clock.now().boot.since(self.snapshot_begun);
                 self.shared.observe.snapshot(took, *rows);

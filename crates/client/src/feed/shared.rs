@@ -17,6 +17,7 @@ use super::{
     observe::Observe,
     state::State,
     status::{NamespaceStatus, Right, Status, Trouble},
+    usage::Uses,
 };
 
 pub(super) struct Shared {
@@ -27,6 +28,8 @@ pub(super) struct Shared {
     pub(super) observe: Arc<dyn Observe>,
     pub(super) waiters: Waiters,
     pub(super) gate: Gate,
+    /// What was seen of tokens in use since the driver last collected it.
+    pub(super) uses: Uses,
     /// Wakes the driver: somebody waits for a watermark, or a jump was seen.
     pub(super) nudge: Notify,
     /// What the driver last told of itself; each change of it is an occasion to look anew.

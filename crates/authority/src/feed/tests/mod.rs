@@ -9,5 +9,6 @@ mod retention;
 mod robust;
 mod rollback;
 mod succession;
+mod usage;
 mod verification;
 mod world;
