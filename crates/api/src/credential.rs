@@ -331,6 +331,7 @@ mod tests {
                 state: CredentialState::Active,
                 disabled_at: None,
                 deleted_at: None,
+                usage: None,
             },
             token: NewTokenView {
                 id: TokenId::from_bytes([2; 16]),

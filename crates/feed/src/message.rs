@@ -9,7 +9,6 @@ use crate::{
 };
 
 /// From a verifier to the authority.
-#[expect(clippy::large_enum_variant, reason = "the largest is a hello, which comes once a stream")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ToAuthority {
     /// The first message of each stream.

@@ -12,7 +12,7 @@ mod usage;
 
 /// Messages, client and server as generated from the protobuf.
 pub mod wire {
-    #![expect(missing_docs, clippy::allow_attributes, clippy::large_enum_variant, reason = "generated code")]
+    #![expect(missing_docs, clippy::allow_attributes, reason = "generated code")]
 
     tonic::include_proto!("jeton.feed.v1");
 }

@@ -81,7 +81,7 @@ pub(crate) fn present(
 
 /// The most frequent first.
 pub(crate) fn sort(rows: &mut [PresenterRow]) {
-    rows.sort_by(|a, b| (b.seen.count, b.seen.last).cmp(&(a.seen.count, a.seen.last)));
+    rows.sort_by_key(|row| std::cmp::Reverse((row.seen.count, row.seen.last)));
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 mod fake;
 mod frames;
 mod session;
+mod usage;
 mod verify;
 
 use jeton_client::feed::{Answer, Verifier};

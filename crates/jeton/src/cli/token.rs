@@ -1,6 +1,6 @@
 //! `jeton token`.
 
-use jeton_api::token::TokenView;
+use jeton_api::{token::TokenView, usage::UsageView};
 
 use super::client;
 use crate::{
@@ -50,5 +50,28 @@ pub fn print(tokens: &[TokenView]) -> Result<(), Failure> {
             ]
         })
         .collect();
-    output::table(["TOKEN", "VERSION", "HINT", "STAGE", "STATE", "ISSUED", "EXPIRES", "REVOCATION"], &rows)
+    output::table(["TOKEN", "VERSION", "HINT", "STAGE", "STATE", "ISSUED", "EXPIRES", "REVOCATION"], &rows)?;
+    tokens.iter().filter_map(|view| view.usage.as_ref()).try_for_each(print_usage)
+}
+
+/// What is known of a token's use, and until when.
+fn print_usage(usage: &UsageView) -> Result<(), Failure> {
+    output::line("")?;
+    output::line(&format!("use of {}", usage.token_id))?;
+    output::line(&format!("  count        {}", usage.count))?;
+    output::line(&format!("  first used   {}", output::or_dash(usage.first_used_at.as_ref())))?;
+    output::line(&format!("  last used    {}", output::or_dash(usage.last_used_at.as_ref())))?;
+    let known = usage
+        .known_until
+        .as_ref()
+        .map_or_else(|| "not known: a verifier went away without its last report".to_owned(), ToString::to_string);
+    output::line(&format!("  known until  {known}"))?;
+    let Some(after) = &usage.after_end else { return Ok(()) };
+    output::line(&format!("  after its end it was presented {} times, last at {}:", after.count, after.last_at))?;
+    for presenter in &after.presenters {
+        let from = presenter.address.map_or_else(|| "an address not known".to_owned(), |address| address.to_string());
+        let (verifier, count, last) = (&presenter.verifier, presenter.count, &presenter.last_at);
+        output::line(&format!("    from {from} at {verifier}, {count} times, last at {last}"))?;
+    }
+    Ok(())
 }
