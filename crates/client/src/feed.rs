@@ -172,7 +172,7 @@ impl Verifier {
             None => Answer::Stale(self.why_shut()),
             Some(_pass) => match shared.replica.verify(text, required, client, || shared.clock.now()) {
                 Outcome::NeedsWatermark(_) => return None,
-                outcome => shared.answer(outcome),
+                outcome => shared.answer(outcome, Origin { client, peer: client }),
             },
         };
         Some(self.counted(answer))
