@@ -36,7 +36,9 @@ async fn a_verifier_that_was_away_comes_back_to_a_cut_log() {
     let web = Web::default();
     let authority = jeton.serve_below(&[], "data", &["--log-records", &KEPT.to_string()]).unwrap();
     let (http, feed) = (authority.http, authority.feed);
-    let _ = jeton.as_root(&authority, &["namespace", "create", "acme", "--prefix", "acme_live"]).expect(0);
+    let _ = jeton
+        .as_root(&authority, &["namespace", "create", "acme", "--prefix", "acme_live", "--freshness", "strict"])
+        .expect(0);
     let sidecar = jeton.sidecar(&authority, "edge-1", "acme", &web).await;
     let (living, _) = issue(&web, &authority, "living").await;
     let (ended, credential) = issue(&web, &authority, "ended").await;
