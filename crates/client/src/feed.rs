@@ -9,6 +9,7 @@
 //! Not guaranteed: an answer. Whoever gets [`Answer::Stale`] tells its own client to try again, and lets nothing in.
 
 mod config;
+mod copy;
 mod driver;
 mod first_use;
 mod gate;
@@ -37,11 +38,13 @@ use tokio::{
 
 pub use self::{
     config::{StartError, VerifierConfig},
+    copy::CopyStatus,
     observe::{Observe, Unobserved},
     status::{NamespaceStatus, Right, Status, Trouble, TroubleKind},
     token::TokenSource,
 };
 use self::{
+    copy::Keeper,
     driver::{Command, Driver},
     gate::Gate,
     shared::{Progress, Shared, session_id},
@@ -52,6 +55,8 @@ use self::{
 const EMPTY_WAIT: Duration = FIRST_USE_WAIT.saturating_mul(4);
 /// How long it waits for the driver, which gives the authority two seconds of these.
 const FAREWELL_WAIT: Duration = Duration::from_secs(3);
+/// And how long for the last copy of the replica, if there is a state folder. Without it the one before is there still.
+const KEEP_WAIT: Duration = Duration::from_secs(10);
 
 /// A verifier. Clones are the same verifier; when the last is dropped, it leaves.
 #[derive(Clone)]
@@ -128,6 +133,10 @@ impl Verifier {
         );
         let progress =
             Progress { session: session.config().session, status: session.status(), trouble: None, failed: false };
+        let keeper = checked.state.as_ref().map(|state| {
+            let folder = state.folder().to_path_buf();
+            Arc::new(Keeper::new(folder, config.namespaces.clone()))
+        });
         let shared = Arc::new(Shared {
             replica: Arc::new(MemoryReplica::new(&config.namespaces)),
             namespaces: config.namespaces,
@@ -141,6 +150,8 @@ impl Verifier {
             progress: watch::Sender::new(progress),
             farewell: std::sync::OnceLock::new(),
             state: checked.state,
+            keeper,
+            kept: watch::Sender::new(false),
         });
         let (commands, queue) = mpsc::unbounded_channel();
         let driver = Driver::new(Arc::clone(&shared), session, checked.endpoint, checked.token, queue);
@@ -285,6 +296,8 @@ impl Verifier {
         if self.owner.commands.send(Command::Leave(Some(tell))).is_ok() {
             let _ = timeout(FAREWELL_WAIT, told).await;
         }
+        // Nobody waits for this process any more but the next one in its place.
+        let _ = timeout(KEEP_WAIT, shared.kept.subscribe().wait_for(|kept| *kept)).await;
         shared.farewell.get().copied().unwrap_or(false)
     }
 }
@@ -327,6 +340,7 @@ impl std::fmt::Debug for Verifier {
 async fn supervise(shared: Arc<Shared>, driver: Driver, watch: Option<impl Future<Output = ()> + Send + 'static>) {
     let watch = watch.map(tokio::spawn);
     let end = tokio::spawn(driver.run()).await;
+    shared.kept.send_replace(true);
     if let Some(watch) = watch {
         watch.abort();
     }

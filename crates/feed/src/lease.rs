@@ -33,6 +33,8 @@ pub enum Void {
     Rollback,
     /// The authority is of another history than what is held.
     OtherStore,
+    /// The table was read from a disk, and no lease was granted on it yet.
+    FromDisk,
     /// The table is not what the log leaves.
     Mismatch,
     /// The process is leaving.

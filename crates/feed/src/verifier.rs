@@ -133,6 +133,21 @@ impl Session {
         }
     }
 
+    /// A session that goes on from what was read from a disk (`feed-protocol.md` 28): `visible` is of the replica that holds it,
+    /// `watermark` how far that is, `head` the last one that its writer had seen. It has no lease, and gets none before the
+    /// authority lets it go on from there; if it does not, a snapshot comes.
+    #[must_use]
+    pub fn resuming(config: SessionConfig, now: Now, visible: Visible, watermark: Revision, head: Head) -> Self {
+        Self { applied: Some(visible), watermark, whole: true, head: Some(head), ..Self::new(config, now) }
+    }
+
+    /// What another process could go on from, had it this replica: how far it is, and the last head seen. Nothing while the
+    /// replica is not what the log leaves, as far as is known.
+    #[must_use]
+    pub fn resume_point(&self) -> Option<(Revision, &Head)> {
+        self.head.as_ref().filter(|_| self.whole).map(|head| (self.watermark, head))
+    }
+
     /// What the session was made with.
     #[must_use]
     pub const fn config(&self) -> &SessionConfig {

@@ -4,7 +4,8 @@
 //!   about, and no stream of such a token is left.
 //! - S2: no lease for a session below the floor of one of its namespaces.
 //! - S3: a session that may answer without knowing a revocation is not counted out for it.
-//! - S5: a session ends by succession only when its process is gone.
+//! - S5: a session ends by succession only when its process is gone; a process that starts from a copy of another's replica,
+//!   however old and whoever else has it, answers nothing before it is granted a lease of its own.
 //! - S8: a record that does not fit into one frame is acknowledged whole; no snapshot is older than any part of it that
 //!   was sent.
 //! - S18: a durable receipt is never retracted, nor told with other evidence.
@@ -61,6 +62,9 @@ fn everything_that_the_promises_are_about_happens() {
         seen.mistrusted += one.mistrusted;
         seen.parts += one.parts;
         seen.halves += one.halves;
+        seen.copies += one.copies;
+        seen.warm += one.warm;
+        seen.warm_grants += one.warm_grants;
     }
     println!("{seen:?}");
     let counts = [
@@ -82,6 +86,9 @@ fn everything_that_the_promises_are_about_happens() {
         seen.mistrusted,
         seen.parts,
         seen.halves,
+        seen.copies,
+        seen.warm,
+        seen.warm_grants,
     ];
     assert!(counts.iter().all(|count| *count > 0), "{seen:?}");
 }

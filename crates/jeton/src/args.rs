@@ -156,7 +156,8 @@ pub struct SidecarArgs {
     /// How long to serve on after SIGTERM before saying goodbye.
     #[arg(long, default_value = "5s", value_name = "D")]
     pub drain: Span,
-    /// A folder of its own on a local disk. A process that starts with it ends the session of the one before it at once.
+    /// A folder of its own on a local disk. A process that starts with it ends the session of the one before it at once, and
+    /// goes on from what that one held.
     #[arg(long, env = "JETON_STATE_DIR", value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
     /// The one header in which the proxy beside it writes the client's address, such as X-Real-IP. [default: whoever is

@@ -45,7 +45,7 @@ pub async fn run(args: SidecarArgs, json: bool) -> Outcome {
         output::line(&format!("sidecar {name}: http://{}, session {session}", running.http_addr))?;
         match &args.state_dir {
             Some(folder) => output::note(&format!(
-                "state folder {}: the next process that starts with it ends this one's session at once",
+                "state folder {}: the next process that starts with it ends this one's session at once, and goes on from what it held",
                 folder.display()
             )),
             None => output::note(

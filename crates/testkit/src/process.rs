@@ -362,6 +362,16 @@ impl Authority {
         self.process.child.try_wait().unwrap().is_none()
     }
 
+    /// SIGSTOP; returns once every thread has stopped.
+    pub fn freeze(&self) {
+        self.process.freeze();
+    }
+
+    /// SIGCONT.
+    pub fn wake(&self) {
+        self.process.signal(Signal::CONT);
+    }
+
     /// The number of its process.
     #[must_use]
     pub fn pid(&self) -> u32 {
@@ -401,12 +411,7 @@ impl Sidecar {
 
     /// SIGSTOP; returns once every thread has stopped, so that whatever is sent from here on waits for [`Self::wake`].
     pub fn freeze(&self) {
-        self.process.signal(Signal::STOP);
-        let started = Instant::now();
-        while !self.process.is_stopped() {
-            assert!(started.elapsed() < PATIENCE, "{} does not freeze", self.process.name);
-            std::thread::sleep(Duration::from_millis(1));
-        }
+        self.process.freeze();
     }
 
     /// SIGCONT.
@@ -455,6 +460,15 @@ impl Running {
     fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+
+    fn freeze(&self) {
+        self.signal(Signal::STOP);
+        let started = Instant::now();
+        while !self.is_stopped() {
+            assert!(started.elapsed() < PATIENCE, "{} does not freeze", self.name);
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     fn stop(mut self) -> Stopped {

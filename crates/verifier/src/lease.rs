@@ -46,10 +46,12 @@ impl LeaseCell {
 
     pub(crate) fn void(&self, why: Void) {
         self.update(|seen| {
-            // Goodbye is final, and a table that is wrong stays wrong until there is a lease on another.
+            // Goodbye is final; a table that is wrong stays wrong until there is a lease on another, and one that was read
+            // from a disk is not vouched for before there is a lease on it.
             let why = match seen.void {
                 Some(Void::Goodbye) => Void::Goodbye,
                 Some(Void::Mismatch) if why != Void::Goodbye => Void::Mismatch,
+                Some(Void::FromDisk) if !matches!(why, Void::Goodbye | Void::Mismatch) => Void::FromDisk,
                 _ => why,
             };
             Some(LeaseSeen { generation: seen.generation + 1, lease: None, void: Some(why) })

@@ -25,6 +25,6 @@ mod tests;
 
 pub use decide::{Required, decide};
 pub use look::{Computed, Looked};
-pub use replica::{MemoryReplica, Served};
-pub use table::{ShardedTable, Table};
+pub use replica::{MemoryReplica, Served, Tables};
+pub use table::{Place, ShardedTable, Table};
 pub use verdict::{Code, Outcome, Source, StaleWhy, Verdict, Waiting};

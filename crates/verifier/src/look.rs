@@ -139,8 +139,9 @@ impl Computed {
     pub fn release<T: Table>(self, now: Now, replica: &MemoryReplica<T>) -> Outcome {
         let Self { looked, code, fresh } = self;
         let present = replica.leases.seen();
-        if code == Code::Revoked && !matches!(present.void, Some(Void::Goodbye | Void::Mismatch)) {
-            // Irrevocable, so it is true whatever became of the lease, unless the table itself is wrong.
+        if code == Code::Revoked && !matches!(present.void, Some(Void::Goodbye | Void::Mismatch | Void::FromDisk)) {
+            // Irrevocable, so it is true whatever became of the lease, unless the table itself is wrong, or came from a disk and
+            // nobody has vouched for it.
             return looked.revoked(now);
         }
         let lease = match standing_lease(&looked.seen, &present) {

@@ -3,6 +3,7 @@
 use std::{
     collections::{HashMap, HashSet},
     net::IpAddr,
+    ops::ControlFlow,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -24,7 +25,7 @@ use crate::{
     first_use::CaughtUp,
     lease::LeaseCell,
     look::{Found, Looked},
-    table::{ShardedTable, Table},
+    table::{Place, ShardedTable, Table},
     verdict::{Code, Outcome, Source, StaleWhy, Verdict},
     view::{Namespace, View},
 };
@@ -61,6 +62,38 @@ pub struct Served {
     pub freshness: Freshness,
     /// How many tokens the table holds, tombstones among them.
     pub tokens: usize,
+}
+
+/// The tables of a replica, to be read while it is written to. What was changed meanwhile may be in it or not; a copy of it is
+/// whole with the records that were applied until it was read to its end.
+#[derive(Debug)]
+pub struct Tables<T = ShardedTable> {
+    /// What had been applied when it was taken.
+    pub at: Revision,
+    namespaces: Vec<Namespace<T>>,
+}
+
+impl<T: Table> Tables<T> {
+    /// Reads all of it in parts, at least one for each namespace, until `each` breaks off.
+    pub fn read(&self, mut each: impl FnMut(SnapshotPart) -> ControlFlow<()>) -> ControlFlow<()> {
+        for Namespace { name, policy, table } in &self.namespaces {
+            let part = |rows| SnapshotPart {
+                namespace: NamespaceName::clone(name),
+                policy: policy.clone(),
+                rows,
+                set_hash: None,
+            };
+            each(part(Vec::new()))?;
+            let mut place = Place::BEGIN;
+            while let Some((rows, next)) = table.some(place) {
+                place = next;
+                if !rows.is_empty() {
+                    each(part(rows))?;
+                }
+            }
+        }
+        ControlFlow::Continue(())
+    }
 }
 
 #[derive(Debug)]
@@ -261,6 +294,41 @@ impl<T: Table> MemoryReplica<T> {
     /// ([`jeton_feed::verifier::Input::JumpSeen`]). The lease is void already.
     pub fn jump_take(&self) -> bool {
         self.leases.jump_take()
+    }
+
+    /// What a copy of the replica is made of; nothing unless every namespace is there. To be called by the one that writes.
+    #[must_use]
+    pub fn tables(&self) -> Option<Tables<T>> {
+        let _writer = self.writer();
+        let view = self.view.load();
+        view.whole.then(|| Tables { at: self.watermark(), namespaces: view.iter().cloned().collect() })
+    }
+
+    /// Whether the table of a namespace has a row of this digest, ended or not.
+    #[must_use]
+    pub fn holds(&self, namespace: &NamespaceName, digest: &Digest) -> bool {
+        self.view.load().of_name(namespace).is_some_and(|namespace| namespace.table.find(digest).is_some())
+    }
+
+    /// The set hash of each of these namespaces as it was kept, write by write; none unless all are there.
+    #[must_use]
+    pub fn set_hashes_kept(&self, namespaces: &[NamespaceName]) -> Vec<Hash32> {
+        let view = self.view.load();
+        namespaces.iter().map(|name| view.of_name(name).map(set_hash)).collect::<Option<_>>().unwrap_or_default()
+    }
+
+    /// Takes over what another replica of the same namespaces holds, before this one holds anything: what was read from a disk.
+    /// Nothing is answered of it before a lease was granted on it, not even that a token has ended (`feed-protocol.md` 28).
+    pub fn take_over(&self, other: Self) {
+        let mut writer = self.writer();
+        let read = other.writer.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if self.view.load().iter().next().is_some() || self.served != other.served {
+            return;
+        }
+        self.leases.void(Void::FromDisk);
+        writer.positions = read.positions;
+        writer.retired.push(self.view.swap(other.view.load_full()));
+        self.watermark_raise(Revision::new(other.watermark.into_inner()).unwrap_or_default());
     }
 
     fn writer(&self) -> MutexGuard<'_, Writer<T>> {

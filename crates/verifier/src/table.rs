@@ -36,6 +36,9 @@ pub trait Table: Default + Send + Sync + 'static {
     fn set_hash(&self) -> SetHash;
     /// The sum over all entries as they are now; it is what is kept from here on. Reads all of them.
     fn set_hash_renew(&self) -> SetHash;
+    /// Some of the entries and how to go on after them; nothing at the end. Over all calls each entry is given that is
+    /// there from the first to the last, as it was at some moment in between; what came meanwhile may be left out.
+    fn some(&self, at: Place) -> Option<(Vec<TokenEntry>, Place)>;
 
     /// Whether there is none.
     fn is_empty(&self) -> bool {
@@ -43,8 +46,23 @@ pub trait Table: Default + Send + Sync + 'static {
     }
 }
 
+/// How far a reading of all entries is.
+#[derive(Debug, Clone, Copy)]
+pub struct Place {
+    shard: usize,
+    /// Rows of the shard from here on were given.
+    below: usize,
+}
+
+impl Place {
+    /// Before the first entry.
+    pub const BEGIN: Self = Self { shard: 0, below: usize::MAX };
+}
+
 /// One for each value of a byte of the digest. Many, so that a shard that grows holds up few readers, and not for long.
 const SHARDS: usize = 256;
+/// Entries that are read under one lock: a writer waits no longer than for these.
+const SOME_MAX: usize = 128;
 
 /// A hash table in shards, each behind its own lock. A reader holds one shard's lock for one look-up and the copy of its
 /// entry, which allocates nothing; a writer holds it for one entry.
@@ -127,6 +145,13 @@ impl Table for ShardedTable {
         };
         self.shards.iter().map(renew).fold(SetHash::EMPTY, SetHash::plus)
     }
+
+    fn some(&self, Place { shard, below }: Place) -> Option<(Vec<TokenEntry>, Place)> {
+        let (entries, from) =
+            self.shards.get(shard)?.read().unwrap_or_else(PoisonError::into_inner).some_below(below, SOME_MAX);
+        let next = if from == 0 { Place { shard: shard + 1, ..Place::BEGIN } } else { Place { shard, below: from } };
+        Some((entries, next))
+    }
 }
 
 #[cfg(test)]
@@ -141,6 +166,8 @@ impl ShardedTable {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use jeton_types::{AddressList, CredentialId, ScopeSet, TokenId};
     use proptest::prelude::*;
 
@@ -268,5 +295,15 @@ mod tests {
             assert_eq!(table.find(&of(number)).map(|row| row.token), Some(made(number).token), "{number}");
         }
         assert_eq!((table.len(), table.set_hash()), (3000, table.set_hash_renew()));
+        let (mut read, mut at) = (HashSet::new(), Place::BEGIN);
+        while let Some((entries, next)) = table.some(at) {
+            assert!(entries.len() <= SOME_MAX);
+            for entry in entries {
+                assert_eq!(table.find(&entry.digest), Some(entry.clone()));
+                assert!(read.insert(entry.digest), "given twice");
+            }
+            at = next;
+        }
+        assert_eq!(read.len(), 3000, "all of them are given");
     }
 }

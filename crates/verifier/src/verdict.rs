@@ -161,6 +161,7 @@ impl StaleWhy {
             Self::Voided(Void::Unappliable) => "unappliable",
             Self::Voided(Void::Rollback) => "rollback",
             Self::Voided(Void::OtherStore) => "other_store",
+            Self::Voided(Void::FromDisk) => "from_disk",
             Self::Voided(Void::Mismatch) => "mismatch",
             Self::Voided(Void::Goodbye) => "leaving",
             Self::Overtaken => "overtaken",
@@ -183,6 +184,7 @@ impl fmt::Display for StaleWhy {
             Self::Voided(Void::Unappliable) => "a change from the authority could not be applied",
             Self::Voided(Void::Rollback) => "the authority's data were put back to an older state",
             Self::Voided(Void::OtherStore) => "the authority is another one, and its state has not come yet",
+            Self::Voided(Void::FromDisk) => "this verifier has started from its disk and waits for its first lease",
             Self::Voided(Void::Mismatch) => {
                 "this replica is not what the authority's log leaves, and a snapshot is awaited"
             }

@@ -14,7 +14,7 @@ use jeton_store::{
     Store, StoreError,
     model::{SessionRow, TokenRow},
 };
-use jeton_types::{Digest, NamespaceName, SessionId, UnixTime};
+use jeton_types::{Digest, NamespaceName, Revision, SessionId, UnixTime};
 use tracing::warn;
 
 use super::handle::{HubParts, Shared, facts};
@@ -35,12 +35,12 @@ pub(super) struct Admitted {
     pub(super) protocol: u32,
     /// The session.
     pub(super) facts: SessionFacts,
-    /// Whether it was registered before, so that the verifier may go on from what it has.
-    pub(super) known: bool,
     /// The token that the stream came with.
     pub(super) token: TokenRow,
     /// What the head that it showed means; nothing if it showed none.
     pub(super) judged: Option<Judgement>,
+    /// From where the verifier may go on, if what it holds adds up; no earlier than where the session was opened.
+    pub(super) resume: Option<Revision>,
 }
 
 /// A hello that is not.
@@ -114,10 +114,13 @@ pub(super) async fn admit(shared: &Arc<Shared>, digest: Digest, hello: &Hello) -
         }
     }
     let known = shared.floor().look(|hub, _, _| hub.session_known(hello.session).cloned());
-    let (facts, known) = match known {
-        Some(facts) => (facts, true),
-        None => (register(shared, &token, hello).await?, false),
+    let resume = resume(shared, hello, judged).await?;
+    let facts = match known {
+        Some(facts) => facts,
+        None => register(shared, &token, hello, resume).await?,
     };
+    // What is below was never seen by this session: a known one that says so is not what it was registered as.
+    let resume = resume.filter(|resume| *resume >= facts.opened);
     let same_namespaces = facts.namespaces.len() == hello.namespaces.len()
         && facts.namespaces.iter().all(|name| hello.namespaces.contains(name));
     if facts.credential != token.credential
@@ -127,7 +130,7 @@ pub(super) async fn admit(shared: &Arc<Shared>, digest: Digest, hello: &Hello) -
     {
         return Err(refused(Refusal::Invalid, foreign(hello.session)));
     }
-    Ok(Admitted { protocol, facts, known, token, judged })
+    Ok(Admitted { protocol, facts, token, judged, resume })
 }
 
 /// Hears what a verifier has seen, before its token is looked at: to an older state of the data that token may be unknown, and
@@ -150,7 +153,35 @@ async fn witness(shared: &Arc<Shared>, hello: &Hello) -> Result<Option<Judgement
     Ok(Some(judged))
 }
 
-async fn register(shared: &Shared, token: &TokenRow, hello: &Hello) -> Result<SessionFacts, Rejected> {
+/// Where the verifier may go on, whether from its own memory or from a disk: from a state that is of this history, which its
+/// head vouches for, since each record and each watermark comes after a head that covers it (`feed-protocol.md` 26, 28).
+async fn resume(shared: &Shared, hello: &Hello, judged: Option<Judgement>) -> Result<Option<Revision>, Rejected> {
+    let head = hello.head.as_ref().filter(|_| judged == Some(Judgement::Ours));
+    let Some((resume, head)) = hello.resume.zip(head) else { return Ok(None) };
+    let last = shared.parts.store.commit_log().head().revision;
+    let fits = resume <= last && resume <= head.revision && reached(shared, resume).await?;
+    Ok(fits.then_some(resume))
+}
+
+/// Whether the log still has all that comes after this.
+async fn reached(shared: &Shared, resume: Revision) -> Result<bool, Rejected> {
+    let store = &shared.parts.store;
+    if store.commit_log().after(resume, 0).is_some() {
+        return Ok(true);
+    }
+    match store.records(resume, resume, 1).await {
+        Ok(_) => Ok(true),
+        Err(StoreError::LogCut { .. }) => Ok(false),
+        Err(error) => Err(unavailable(error)),
+    }
+}
+
+async fn register(
+    shared: &Shared,
+    token: &TokenRow,
+    hello: &Hello,
+    resume: Option<Revision>,
+) -> Result<SessionFacts, Rejected> {
     let parts = &shared.parts;
     let there = shared.floor().look(|hub, _, _| hub.sessions_of(token.credential, &hello.verifier));
     if there.name >= SESSIONS_OF_NAME_MAX || there.credential >= SESSIONS_OF_CREDENTIAL_MAX {
@@ -169,8 +200,8 @@ async fn register(shared: &Shared, token: &TokenRow, hello: &Hello) -> Result<Se
         verifier: hello.verifier.clone(),
         credential: token.credential,
         namespaces: hello.namespaces.clone(),
-        // Its first view opens later, so that it knows at least this.
-        opened: parts.store.commit_log().head().revision,
+        // With state from a disk it knows no more than that. Without, its first view opens later, so it knows at least this.
+        opened: resume.unwrap_or_else(|| parts.store.commit_log().head().revision),
         opened_at: parts.time.now(),
         place: hello.place,
         ended: None,

@@ -21,7 +21,7 @@ use jeton_feed::{
     rollback::Judgement,
 };
 use jeton_proto::{BadMessage, wire};
-use jeton_store::{Store, StoreError};
+use jeton_store::Store;
 use jeton_types::{Digest, NamespaceName, Revision, SessionId};
 use tokio::{sync::mpsc, time::timeout};
 use tonic::{Status, Streaming};
@@ -133,24 +133,17 @@ async fn serve(
         }
     };
     let stream = Registered { shared, stream: shared.stream_number() };
-    let resume = match resume(shared, &hello, &admitted) {
-        Some(resume) => match reached(shared, resume).await {
-            Ok(reached) => Some(resume).filter(|_| reached),
-            Err(end) => return end,
-        },
-        None => None,
-    };
     // Whoever shows nothing has seen nothing, or is too old to say.
     let foreign = admitted.judged == Some(Judgement::Foreign);
-    let mismatch = match resume {
+    let mismatch = match admitted.resume {
         None => false,
         Some(resume) => match contradicts(shared, &hello, resume).await {
             Ok(mismatch) => mismatch,
             Err(end) => return end,
         },
     };
+    let Admitted { protocol, facts, token, resume, .. } = admitted;
     let resume = resume.filter(|_| !mismatch);
-    let Admitted { protocol, facts, token, .. } = admitted;
     let mut control = shared.floor().stream_open(Opening {
         facts,
         stream: stream.stream,
@@ -214,22 +207,6 @@ async fn contradicts(shared: &Shared, hello: &Hello, resume: Revision) -> Result
     Ok(false)
 }
 
-/// Whether the log still has all that comes after this (`feed-protocol.md` 28).
-async fn reached(shared: &Shared, resume: Revision) -> Result<bool, End> {
-    let store = &shared.parts.store;
-    if store.commit_log().after(resume, 0).is_some() {
-        return Ok(true);
-    }
-    match store.records(resume, resume, 1).await {
-        Ok(_) => Ok(true),
-        Err(StoreError::LogCut { .. }) => Ok(false),
-        Err(error) => {
-            warn!(%error, "a hello could not be decided");
-            Err(End::Unavailable)
-        }
-    }
-}
-
 fn mismatch(parts: &HubParts, hello: &Hello, namespace: &NamespaceName) {
     let message = format!(
         "what verifier {} holds of namespace {namespace} is not what the log leaves: it answers stale until it has a \
@@ -240,18 +217,6 @@ fn mismatch(parts: &HubParts, hello: &Hello, namespace: &NamespaceName) {
     parts.metrics.replica_mismatch_count();
     let at = parts.time.now().into();
     parts.events.tell(Event::Alarm(AlarmEvent { kind: "replica_mismatch".to_owned(), message, at }));
-}
-
-/// Where the verifier may go on: a session that was registered before, from a state that its own snapshot began.
-fn resume(shared: &Shared, hello: &Hello, admitted: &Admitted) -> Option<Revision> {
-    let head = shared.parts.store.commit_log().head().revision;
-    // One that is new here has no lease yet, and gets its first view after it was registered. With older state it would
-    // be counted among those that know all up to their registration, and does not. And no state is gone on from that its
-    // head does not vouch for: each record and each watermark comes after a head that covers it.
-    let vouched = hello.head.as_ref().filter(|_| admitted.judged == Some(Judgement::Ours)).map(|head| head.revision)?;
-    hello
-        .resume
-        .filter(|resume| admitted.known && *resume >= admitted.facts.opened && *resume <= head && *resume <= vouched)
 }
 
 async fn next(incoming: &mut Streaming<wire::ToAuthority>) -> Result<ToAuthority, End> {

@@ -21,11 +21,13 @@ use jeton_types::{BootTime, Revision, Secret, UnixTime};
 use tokio::{
     select,
     sync::{mpsc, oneshot},
+    task::{JoinHandle, spawn_blocking},
     time::{Instant, sleep_until},
 };
 use tonic::transport::Endpoint;
 
 use super::{
+    copy::{self, Job, Keeper, Whole},
     link::{Down, Event, Link, Report},
     shared::Shared,
     status::Trouble,
@@ -117,8 +119,9 @@ impl Driver {
         }
     }
 
-    /// Runs until goodbye is said and the last stream closed.
+    /// Runs until goodbye is said, the last stream closed and the last copy of the replica written.
     pub(super) async fn run(mut self) {
+        self.load().await;
         self.step(Input::Tick);
         while !matches!(self.leave, Leave::Done) {
             let wake = self.wake();
@@ -134,6 +137,37 @@ impl Driver {
                 () = sleep_until(wake) => self.tick(),
             }
             self.look_around();
+        }
+        if let Some(keeper) = self.shared.keeper.clone()
+            && let Some(job) = keeper.last(&self.session, &self.shared.replica)
+        {
+            let _ = self.copy(keeper, job).await;
+        }
+    }
+
+    /// Goes on from the copy in the state folder, if there is one (`feed-protocol.md` 28).
+    async fn load(&mut self) {
+        let Some(keeper) = self.shared.keeper.clone() else { return };
+        let (reader, namespaces) = (Arc::clone(&keeper), self.shared.namespaces.clone());
+        let loaded = spawn_blocking(move || copy::load(reader.folder(), &namespaces)).await;
+        let Ok(Some((Whole { replica, visible, at, head }, bytes))) = loaded else { return };
+        self.shared.replica.take_over(replica);
+        let now = self.shared.clock.now();
+        keeper.loaded(at, bytes, now.boot);
+        self.session = Session::resuming(self.session.config().clone(), now, visible, at, head);
+    }
+
+    fn copy(&self, keeper: Arc<Keeper>, job: Job) -> JoinHandle<()> {
+        let shared = Arc::clone(&self.shared);
+        spawn_blocking(move || keeper.write(job, &*shared.clock, &*shared.observe))
+    }
+
+    /// Begins a copy of the replica if one is due, and tells one that is being written how far the session is.
+    fn keep(&self) {
+        if let Some(keeper) = &self.shared.keeper
+            && let Some(job) = keeper.follow(&self.session, &self.shared.replica, self.shared.clock.now().boot)
+        {
+            drop(self.copy(Arc::clone(keeper), job));
         }
     }
 
@@ -212,18 +246,32 @@ impl Driver {
             }
             _ => None,
         };
+        if let (ToVerifier::Frame(_), Some(keeper)) = (&message, &self.shared.keeper) {
+            // A copy does not hold parts of a record: it is tried again later.
+            keeper.spoiled();
+        }
+        let aside = match &message {
+            ToVerifier::Record(record) if self.shared.keeper.as_ref().is_some_and(|keeper| keeper.takes_records()) => {
+                Some(record.clone())
+            }
+            _ => None,
+        };
         self.step(Input::Message(message));
         if let Some((revision, committed_at)) = seen {
-            self.record_seen(revision, committed_at);
+            self.record_seen(revision, committed_at, aside);
         }
+        self.keep();
     }
 
     fn time_heard(&mut self, authority_time: UnixTime) {
         self.usage.hear(authority_time, self.shared.clock.now().boot);
     }
 
-    fn record_seen(&self, revision: Revision, committed_at: UnixTime) {
+    fn record_seen(&self, revision: Revision, committed_at: UnixTime, aside: Option<Record>) {
         if self.session.status().applied >= Some(revision) {
+            if let Some(keeper) = &self.shared.keeper {
+                keeper.applied(aside);
+            }
             let since = self.shared.clock.now().real.since(committed_at);
             self.shared.observe.record(revision, committed_at, since);
         }
@@ -360,7 +408,10 @@ impl Driver {
                 }
             }
             Effect::AsksFailed => self.shared.waiters.failed(),
-            Effect::Mistrusted => self.shared.observe.replica_mistrusted(),
+            Effect::Mistrusted => {
+                self.copy_discard();
+                self.shared.observe.replica_mistrusted();
+            }
             Effect::Succeeded { sessions } => {
                 if let Some(state) = &self.shared.state {
                     state.succeeded(sessions);
@@ -379,7 +430,17 @@ impl Driver {
         None
     }
 
+    /// What was made of the table is worth no more than the table.
+    fn copy_discard(&self) {
+        if let Some(keeper) = &self.shared.keeper {
+            keeper.discard();
+        }
+    }
+
     fn note(&mut self, note: &Note) {
+        if matches!(note, Note::OtherStore { .. }) {
+            self.copy_discard();
+        }
         match note {
             Note::Welcomed { protocol, .. } if *protocol >= PROTOCOL_OF_USAGE => {
                 tracing::info!("{note}");
@@ -389,6 +450,9 @@ impl Driver {
                 }
             }
             Note::Snapshot { rows, .. } => {
+                if let Some(keeper) = &self.shared.keeper {
+                    keeper.replaced();
+                }
                 let took = self.shared.clock.now().boot.since(self.snapshot_begun);
                 self.shared.observe.snapshot(took, *rows);
                 tracing::info!(took_ms = took.as_millis(), "{note}");

@@ -39,6 +39,9 @@ pub trait Observe: Send + Sync + 'static {
     /// The replica was not what the authority's log leaves: nothing is answered until a snapshot has taken its place.
     fn replica_mistrusted(&self) {}
 
+    /// The replica could not be copied into the state folder.
+    fn copy_failed(&self) {}
+
     /// The session was lost, and another takes its place.
     fn session_lost(&self) {}
 }

@@ -12,6 +12,7 @@ use jeton_verifier::MemoryReplica;
 use tokio::sync::{Notify, watch};
 
 use super::{
+    copy::Keeper,
     first_use::Waiters,
     gate::Gate,
     observe::Observe,
@@ -38,6 +39,10 @@ pub(super) struct Shared {
     pub(super) farewell: OnceLock<bool>,
     /// Held for as long as anybody could be answered: who has its lock next claims that nobody is.
     pub(super) state: Option<State>,
+    /// Keeps the copy of the replica in that folder.
+    pub(super) keeper: Option<Arc<Keeper>>,
+    /// The last copy is written, or none is to be, after the farewell.
+    pub(super) kept: watch::Sender<bool>,
 }
 
 #[derive(Debug, Clone)]
@@ -127,6 +132,7 @@ impl Shared {
             lease_remaining,
             namespaces: namespaces.collect(),
             tokens: served.iter().map(|served| served.tokens).sum(),
+            copy: self.keeper.as_ref().and_then(|keeper| keeper.status(now.boot)),
             trouble,
             left: shut && !failed,
             failed,

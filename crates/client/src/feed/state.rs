@@ -4,7 +4,10 @@
 //! Guarantee: what is claimed was opened by a process that held this very lock before. Not guaranteed: that a session is
 //! listed; if the file cannot be written it is not, and silence decides in its case.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use jeton_feed::succession::Lock;
 use jeton_host::files::{StateError, StateLock, boot_id};
@@ -13,6 +16,7 @@ use jeton_types::{Place, SessionId};
 /// A folder that this process holds.
 #[derive(Debug)]
 pub(super) struct State {
+    folder: PathBuf,
     lock: Arc<StateLock>,
     /// What the file listed before this process added anything.
     claims: Vec<SessionId>,
@@ -43,7 +47,11 @@ impl State {
             path: folder.to_path_buf(),
             source,
         })?;
-        Ok(Self { lock: Arc::new(lock), claims })
+        Ok(Self { folder: folder.to_path_buf(), lock: Arc::new(lock), claims })
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     pub(super) fn place(&self) -> Place {

@@ -9,7 +9,7 @@ use jeton_feed::{
 };
 use jeton_types::{Freshness, NamespaceName, Revision, SessionId};
 
-use super::link::Down;
+use super::{copy::CopyStatus, link::Down};
 
 /// A verifier at a glance.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub struct Status {
     pub namespaces: Vec<NamespaceStatus>,
     /// How many tokens are held, ended ones among them.
     pub tokens: usize,
+    /// The copy of the replica in the state folder; nothing without one.
+    pub copy: Option<CopyStatus>,
     /// What stands between this verifier and its authority, if anything does.
     pub trouble: Option<Trouble>,
     /// Goodbye was said, or is being said.

@@ -38,6 +38,9 @@ pub(super) struct Metrics {
     connected: Gauge,
     sessions_lost: Counter,
     mismatches: Counter,
+    copy_bytes: Gauge,
+    copy_age: Gauge<f64, AtomicU64>,
+    copy_failures: Counter,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -61,6 +64,9 @@ impl Metrics {
             connected: Gauge::default(),
             sessions_lost: Counter::default(),
             mismatches: Counter::default(),
+            copy_bytes: Gauge::default(),
+            copy_age: Gauge::default(),
+            copy_failures: Counter::default(),
         };
         let mut registry = Registry::default();
         registry.register(
@@ -106,6 +112,21 @@ impl Metrics {
             "How often what is held was not what the authority's log leaves, and a snapshot took its place",
             metrics.mismatches.clone(),
         );
+        registry.register(
+            "jeton_state_copy_bytes",
+            "The size of the replica's copy in the state folder; 0 without one",
+            metrics.copy_bytes.clone(),
+        );
+        registry.register(
+            "jeton_state_copy_age_seconds",
+            "Since that copy was written, or read at the start; infinite without one",
+            metrics.copy_age.clone(),
+        );
+        registry.register(
+            "jeton_state_copy_failures",
+            "How often the replica could not be copied into the state folder",
+            metrics.copy_failures.clone(),
+        );
         build_info(&mut registry);
         Self { registry, ..metrics }
     }
@@ -115,6 +136,8 @@ impl Metrics {
         self.lease.set(status.lease_remaining.as_secs_f64());
         self.tokens.set(i64::try_from(status.tokens).unwrap_or(i64::MAX));
         self.connected.set(i64::from(status.connected));
+        self.copy_bytes.set(status.copy.map_or(0, |copy| i64::try_from(copy.bytes).unwrap_or(i64::MAX)));
+        self.copy_age.set(status.copy.map_or(f64::INFINITY, |copy| copy.age.as_secs_f64()));
         for namespace in &status.namespaces {
             let labels = Namespace { namespace: namespace.namespace.to_string() };
             self.remaining.get_or_create(&labels).set(namespace.remaining.as_secs_f64());
@@ -136,6 +159,10 @@ impl Observe for Metrics {
 
     fn replica_mistrusted(&self) {
         self.mismatches.inc();
+    }
+
+    fn copy_failed(&self) {
+        self.copy_failures.inc();
     }
 
     fn session_lost(&self) {

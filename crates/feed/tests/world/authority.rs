@@ -451,13 +451,14 @@ impl World {
         let (session, stream, token) = (hello.session, Link::stream(link), self.links[&link].token);
         let head = self.authority.store.head();
         match self.authority.store.sessions.get(&session) {
-            None if hello.resume.is_none() => {
+            None => {
                 let facts = SessionFacts {
                     session,
                     verifier: hello.verifier.clone(),
                     credential: token_entry(*session.as_bytes()).credential,
                     namespaces: hello.namespaces.clone(),
-                    opened: head.revision,
+                    // With a copy it knows no more than that.
+                    opened: hello.resume.unwrap_or(head.revision),
                     place: hello.place,
                 };
                 self.authority.store.sessions.insert(session, SessionRow { facts: facts.clone(), ended: None });

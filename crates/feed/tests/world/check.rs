@@ -28,6 +28,9 @@ pub(crate) struct Sightings {
     pub(crate) parts: u64,
     /// Streams that ended for a verifier that had a part of a record.
     pub(crate) halves: u64,
+    pub(crate) copies: u64,
+    pub(crate) warm: u64,
+    pub(crate) warm_grants: u64,
     /// Milliseconds of authority's clock.
     pub(crate) strict_receipt_max: u64,
 }

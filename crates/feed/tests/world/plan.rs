@@ -117,10 +117,14 @@ pub(crate) enum Flaw {
     ResumeAfterFirstFrame,
     /// A snapshot is of a view from before the last record, be that sent or not.
     SnapshotOfBefore,
+    /// The copy of a table that was found to be wrong is gone on from.
+    DiskCopyKept,
+    /// A lease is kept with the copy, and in force at once.
+    WarmServesBeforeLease,
 }
 
 impl Flaw {
-    pub(crate) const ALL: [Self; 18] = [
+    pub(crate) const ALL: [Self; 20] = [
         Self::AckBeforeApply,
         Self::AnswerAfterGoodbye,
         Self::LeaseFromReceive,
@@ -139,6 +143,8 @@ impl Flaw {
         Self::AckAtFirstFrame,
         Self::ResumeAfterFirstFrame,
         Self::SnapshotOfBefore,
+        Self::DiskCopyKept,
+        Self::WarmServesBeforeLease,
     ];
 }
 

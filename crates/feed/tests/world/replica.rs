@@ -48,6 +48,16 @@ impl Table {
     }
 }
 
+/// What a copy of a replica holds.
+#[derive(Debug, Clone)]
+pub(crate) struct Held {
+    tables: Tables,
+    truth: Tables,
+    rotten: BTreeSet<TokenId>,
+    /// For the flawed ones.
+    lease: Option<Lease>,
+}
+
 /// What one verification read, to be released later.
 #[derive(Debug, Clone)]
 pub(crate) struct Reading {
@@ -98,6 +108,29 @@ impl TestReplica {
             generation: Cell::default(),
             late: RefCell::default(),
             clock: Cell::default(),
+        }
+    }
+
+    /// What a copy of it holds now.
+    pub(crate) fn held(&self) -> Held {
+        Held {
+            tables: self.tables.borrow().clone(),
+            truth: self.truth.borrow().clone(),
+            rotten: self.rotten.borrow().clone(),
+            lease: self.lease.get().filter(|_| self.flaw == Some(Flaw::WarmServesBeforeLease)),
+        }
+    }
+
+    /// One that was read from a copy.
+    pub(crate) fn warm(namespaces: Vec<NamespaceName>, flaw: Option<Flaw>, held: Held, watermark: Revision) -> Self {
+        let Held { tables, truth, rotten, lease } = held;
+        Self {
+            tables: RefCell::new(tables),
+            truth: RefCell::new(truth),
+            rotten: RefCell::new(rotten),
+            lease: Cell::new(lease),
+            watermark: Cell::new(watermark),
+            ..Self::new(namespaces, flaw)
         }
     }
 

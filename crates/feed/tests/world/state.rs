@@ -3,14 +3,16 @@
 use jeton_feed::{
     authority::{EvidenceKind, SessionFacts, StreamId},
     message::ToVerifier,
+    record::Head,
     succession::Lock,
 };
-use jeton_types::{Place, SessionId, UnixTime};
+use jeton_types::{Place, Revision, SessionId, UnixTime};
 
 use super::{
     World,
     clock::MILLI,
     plan::{Flaw, KEEPS_STATE, TWIN, TWIN_OF},
+    replica::Held,
     store::SessionRow,
 };
 
@@ -21,6 +23,18 @@ pub(crate) struct Folder {
     here: Place,
     /// What the file says.
     file: Lock,
+    /// The copy of the replica.
+    pub(crate) copy: Option<Copy>,
+}
+
+/// What a process could go on from (`feed-protocol.md` 28). What it holds may be wrong, as the table was that it was made of.
+#[derive(Debug, Clone)]
+pub(crate) struct Copy {
+    pub(crate) replica: Held,
+    pub(crate) watermark: Revision,
+    pub(crate) head: Head,
+    /// The table that it was made of was found to be wrong.
+    found_wrong: bool,
 }
 
 impl Folder {
@@ -28,7 +42,7 @@ impl Folder {
     pub(crate) fn of(index: usize, flaw: Option<Flaw>) -> Option<Self> {
         let boot = if flaw == Some(Flaw::SuccessionOtherBoot) { [0; 16] } else { [index as u8 + 1; 16] };
         let here = Place { boot, device: 7, inode: 100 + index as u64 };
-        KEEPS_STATE[index].then_some(Self { here, file: Lock { place: here, sessions: Vec::new() } })
+        KEEPS_STATE[index].then_some(Self { here, file: Lock { place: here, sessions: Vec::new() }, copy: None })
     }
 }
 
@@ -61,12 +75,43 @@ impl World {
         let (original, twin) = (self.verifiers[TWIN_OF].folder.clone(), &mut self.verifiers[TWIN]);
         let (Some(original), Some(copy)) = (original, &mut twin.folder) else { return };
         copy.file = original.file;
+        copy.copy = original.copy;
         if disk {
             // The same device and inode numbers; the machine has booted by itself.
             copy.here = Place { boot: copy.here.boot, ..original.here };
         }
         twin.intrudes = false;
         self.verifier_crash(TWIN, 100 * MILLI);
+    }
+
+    /// A copy of the replica is put in the place of the one before, if what there is can be gone on from.
+    pub(crate) fn copy_write(&mut self, index: usize) {
+        let host = &self.verifiers[index];
+        let Some(process) = host.process.as_ref().filter(|_| self.t >= host.stalled_until) else { return };
+        let Some((watermark, head)) = process.session.resume_point() else { return };
+        let copy = Copy { replica: process.replica.held(), watermark, head: head.clone(), found_wrong: false };
+        if let Some(folder) = self.folder(index) {
+            folder.copy = Some(copy);
+            self.check.seen.copies += 1;
+        }
+    }
+
+    /// The table was found to be wrong: so is what was made of it.
+    pub(crate) fn copy_discard(&mut self, index: usize) {
+        let kept = self.plan.flaw == Some(Flaw::DiskCopyKept);
+        let Some(folder) = self.folder(index) else { return };
+        folder.copy = folder.copy.take().filter(|_| kept).map(|copy| Copy { found_wrong: true, ..copy });
+    }
+
+    /// What a new process goes on from.
+    pub(crate) fn copy_read(&mut self, index: usize) -> Option<Copy> {
+        let copy = self.folder(index)?.copy.clone()?;
+        self.check.seen.warm += 1;
+        if copy.found_wrong {
+            self.check
+                .violated(|| format!("S21: verifier {index} goes on from a copy whose table was found to be wrong"));
+        }
+        Some(copy)
     }
 
     /// A second process finds the lock held, and leaves.

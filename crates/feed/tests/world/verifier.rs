@@ -3,6 +3,7 @@
 use jeton_feed::{
     lease::Standing,
     message::{ToAuthority, ToVerifier, Welcome},
+    replica::Visible,
     verifier::{Effect, Input, Session, SessionConfig},
 };
 use jeton_types::{NamespaceName, Revision, SessionId, TokenId};
@@ -14,7 +15,7 @@ use super::{
     net::LinkId,
     plan::{Flaw, Plan, Rot, SERVED, TWIN, TWIN_OF},
     replica::{Reading, TestReplica, bytes_of},
-    state::Folder,
+    state::{Copy, Folder},
 };
 
 /// How often each process is asked about everything that it must not accept.
@@ -25,7 +26,7 @@ pub(crate) struct VerifierHost {
     pub(crate) clock: MachineClock,
     flaw: Option<Flaw>,
     life: u64,
-    process: Option<Process>,
+    pub(super) process: Option<Process>,
     pub(crate) token: TokenId,
     pub(crate) stopped_until: u64,
     pub(crate) stalled_until: u64,
@@ -39,9 +40,12 @@ pub(crate) struct VerifierHost {
     pub(crate) intrudes: bool,
 }
 
-struct Process {
-    session: Session,
-    replica: TestReplica,
+pub(super) struct Process {
+    pub(super) session: Session,
+    pub(super) replica: TestReplica,
+    /// It was granted a lease.
+    granted: bool,
+    warm: bool,
     link: Option<LinkId>,
     /// The stream that is to be opened; another one replaces it.
     attempt: u64,
@@ -247,6 +251,9 @@ impl World {
             }
             VerifierEvent::ProbeOften { life } => {
                 if host.life == life {
+                    if self.rng.chance(4) {
+                        self.copy_write(index);
+                    }
                     self.schedule(self.t + PROBE_EVERY, Event::Verifier(index, VerifierEvent::ProbeOften { life }));
                     self.probe_begin(index, life);
                 }
@@ -261,6 +268,7 @@ impl World {
         let name = if index == TWIN { TWIN_OF } else { index };
         let (place, claims) = self.state_open(index).unzip();
         self.state_add(index, session);
+        let copy = self.copy_read(index);
         let config = SessionConfig {
             verifier: format!("edge-{name}").parse().unwrap(),
             session,
@@ -272,9 +280,20 @@ impl World {
         let host = &mut self.verifiers[index];
         host.life += 1;
         let life = host.life;
+        let (now, namespaces) = (host.clock.now(self.t), host.namespaces.clone());
+        let warm = copy.is_some();
+        let (session, replica) = match copy {
+            None => (Session::new(config, now), TestReplica::new(namespaces, host.flaw)),
+            Some(Copy { replica, watermark, head, .. }) => (
+                Session::resuming(config, now, Visible::up_to(watermark), watermark, head),
+                TestReplica::warm(namespaces, host.flaw, replica, watermark),
+            ),
+        };
         host.process = Some(Process {
-            session: Session::new(config, host.clock.now(self.t)),
-            replica: TestReplica::new(host.namespaces.clone(), host.flaw),
+            session,
+            replica,
+            granted: false,
+            warm,
             link: None,
             attempt: 0,
             tick_at: u64::MAX,
@@ -334,6 +353,10 @@ impl World {
         };
         let granted = matches!(input, Input::Message(ToVerifier::Grant(_)));
         let effects = process.session.step(now, input, &process.replica);
+        if granted && !process.granted {
+            process.granted = true;
+            self.check.seen.warm_grants += u64::from(process.warm && process.replica.snapshots.get() == 0);
+        }
         if let Some(head) = welcome {
             let wrong = std::mem::take(&mut process.hello_wrong);
             process.welcomed_wrong = Some((wrong, head, process.replica.snapshots.get()));
@@ -410,6 +433,7 @@ impl World {
             Effect::Mistrusted => {
                 process.mistrusted = Some(process.replica.snapshots.get());
                 self.check.seen.mistrusted += 1;
+                self.copy_discard(index);
             }
             Effect::Asked { .. } | Effect::Watermark { .. } | Effect::AsksFailed | Effect::Note(_) => {}
         }
@@ -493,6 +517,9 @@ impl World {
             let standing = process.replica.standing(now, reading);
             if process.is_mistrusted() && matches!(standing, Some(Standing::Live(_) | Standing::Grace(_))) {
                 self.check.violated(|| format!("S21: verifier {index} answers from a wrong table"));
+            }
+            if !process.granted && matches!(standing, Some(Standing::Live(_) | Standing::Grace(_))) {
+                self.check.violated(|| format!("S5: verifier {index} answers before it was granted a lease"));
             }
             jumped |= standing == Some(Standing::Jumped);
             match standing {

@@ -7,11 +7,13 @@
 
 mod folder;
 mod private;
+mod replica;
 mod state;
 mod watch;
 
 pub use folder::{FolderError, FolderLock, LockError, data_folder, lock_folder};
 pub use private::{FileError, PRIVATE_FILE_BYTES_MAX, PrivateFile, read_private, write_private};
+pub use replica::{ReplicaFile, replica_discard, replica_open, replica_settle};
 pub use state::{LockFile, STATE_REPLICA, StateError, StateLock, boot_id};
 pub use watch::{FileWatch, Look};
 

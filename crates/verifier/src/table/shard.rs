@@ -1,6 +1,6 @@
 //! The rows of one shard, and where each of them is.
 
-use jeton_feed::set_hash::SetHash;
+use jeton_feed::{record::TokenEntry, set_hash::SetHash};
 use jeton_types::Digest;
 
 use super::row::Row;
@@ -126,6 +126,14 @@ impl Shard {
             next = (next + 1) & mask;
         }
         self.slots[free] = 0;
+    }
+
+    /// The last rows, `max` at most, of those below a number, and the number of the first of them. From the last to the first:
+    /// a row that takes the place of one that is removed comes from behind, so it is not missed.
+    pub(super) fn some_below(&self, below: usize, max: usize) -> (Vec<TokenEntry>, usize) {
+        let until = below.min(self.len);
+        let from = until.saturating_sub(max);
+        ((from..until).map(|number| self.row(number).entry()).collect(), from)
     }
 
     fn row(&self, number: usize) -> &Row {

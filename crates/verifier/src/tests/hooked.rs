@@ -8,7 +8,7 @@ use jeton_feed::{
 };
 use jeton_types::{Digest, UnixTime};
 
-use crate::{ShardedTable, Table};
+use crate::{Place, ShardedTable, Table};
 
 type Hook = Box<dyn FnOnce()>;
 
@@ -72,5 +72,9 @@ impl Table for Hooked {
 
     fn set_hash_renew(&self) -> SetHash {
         self.0.set_hash_renew()
+    }
+
+    fn some(&self, at: Place) -> Option<(Vec<TokenEntry>, Place)> {
+        self.0.some(at)
     }
 }

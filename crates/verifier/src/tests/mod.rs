@@ -1,6 +1,7 @@
 //! The replica and its verdicts, alone, beside threads, and in a world with an authority, a bad network and bad clocks.
 
 mod answers;
+mod disk;
 mod first_use;
 mod frames;
 mod hooked;

@@ -148,12 +148,12 @@ async fn who_comes_back_goes_on_where_he_was() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_is_new_or_comes_from_the_future_gets_a_snapshot() {
+async fn who_has_nothing_or_comes_from_the_future_gets_a_snapshot() {
     let world = World::new().await;
     let token = world.token("edge").await;
     let head = world.store.head().await.unwrap().revision;
-    let (mut stream, welcome) = world.greet(&token, world.back(1, 1, head)).await;
-    assert_eq!(welcome.resume, None, "a session that is not registered");
+    let (mut stream, welcome) = world.greet(&token, hello(1, 1)).await;
+    assert_eq!(welcome.resume, None);
     let (at, rows) = stream.snapshot().await;
     assert!(at >= head && rows == 1);
     let future = at.next(jeton_types::UnixTime::from_micros(at.get() + 1_000_000_000));

@@ -11,4 +11,5 @@ mod rollback;
 mod succession;
 mod usage;
 mod verification;
+mod warm;
 mod world;

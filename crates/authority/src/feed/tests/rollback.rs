@@ -136,8 +136,9 @@ async fn data_that_know_the_head_end_the_fence() {
     assert_eq!(refusal(&world, &token, lost.clone()).await.0, Refusal::Rollback);
     let world = world.put_back(&whole).await;
     assert_eq!(world.fence.found(), None);
-    let (mut stream, _) = world.greet(&token, lost).await;
-    stream.snapshot().await;
+    let at = lost.resume;
+    let (_, welcome) = world.greet(&token, lost).await;
+    assert_eq!(welcome.resume, at, "what was lost is here again, so whoever has it goes on from it");
     world.store.start_record(StartId::from_bytes([9; 16])).await.unwrap();
     let world = world.restarted().await;
     assert_eq!(world.fence.found(), None, "and it is forgotten");
