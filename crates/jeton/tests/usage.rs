@@ -1,6 +1,5 @@
 //! Usage up the stream: what a verifier sees of tokens in use is at the authority soon after, counted once whatever dies
 //! meanwhile, and never passed off as silence.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends here")]
 
 use std::time::{Duration, Instant};
 

@@ -124,7 +124,8 @@ async fn no_room_at(writes: impl Iterator<Item = usize>, error: &str) -> String 
         }
         played += 1;
     }
-    let in_all = in_all.expect("the script ends");
+    // None if the script did not end, which fails as well.
+    let in_all = in_all.unwrap_or_default();
     assert!(in_all > STEPS, "{in_all} writes were seen");
     format!(
         "{played} of {in_all} writes found no room, {STEPS} mutations around each: {refused} answered 503, {starts} first starts refused, the others not noticed; 0 lost, 0 half done"
