@@ -35,7 +35,11 @@ async fn a_credential_is_issued_and_shown_without_its_secret() {
         assert!(!shown.text.contains(&secret), "{path}");
         assert!(shown.text.contains(&id), "{path}: {}", shown.text);
     }
-    assert_eq!(world.get(&format!("/v1/credentials/{id}")).await.json(), view["credential"]);
+    let mut shown = world.get(&format!("/v1/credentials/{id}")).await.json();
+    // What is shown later says of its use, too.
+    let usage = shown.as_object_mut().unwrap().remove("usage").unwrap();
+    assert_eq!(usage[0]["token_id"], json!(token));
+    assert_eq!(shown, view["credential"]);
     let shown = world.get(&format!("/v1/tokens/{token}")).await.json();
     assert_eq!(shown["hint"], view["token"]["hint"]);
     assert_eq!(shown["state"], "active");

@@ -75,6 +75,12 @@ impl Feed for Service {
                         let grant = Grant { request, authority_time: UnixTime::from_micros(1_000_000) };
                         let _ = say.send(Ok(ToVerifier::Grant(grant).into()));
                     }
+                    // What says that there was nothing to say.
+                    (ToAuthority::Usage(report), Some(say))
+                        if !report.last && report.uses.is_empty() && report.presented.is_empty() =>
+                    {
+                        let _ = say.send(Ok(ToVerifier::UsageTaken { number: report.number }.into()));
+                    }
                     (message, _) => {
                         let _ = tell.send(message);
                     }
@@ -140,7 +146,7 @@ impl Peer {
         self.granting.store(granting, Ordering::SeqCst);
     }
 
-    /// What is heard next, renewals excepted while they are granted.
+    /// What is heard next, renewals excepted while they are granted, and reports of no use.
     pub(crate) async fn heard(&mut self) -> ToAuthority {
         self.heard.recv().await.expect("the verifier closed the stream")
     }

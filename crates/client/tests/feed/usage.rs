@@ -11,15 +11,11 @@ use crate::{
     fake::{FakeFeed, Peer, SNAPSHOT_AT, Token, record},
 };
 
-/// The next report that says something; what says nothing before it is confirmed.
+/// The next report.
 async fn told(peer: &mut Peer) -> Report {
     loop {
-        match peer.heard().await {
-            ToAuthority::Usage(report) if report.uses.is_empty() && report.presented.is_empty() => {
-                peer.say(ToVerifier::UsageTaken { number: report.number });
-            }
-            ToAuthority::Usage(report) => return report,
-            _ => {}
+        if let ToAuthority::Usage(report) = peer.heard().await {
+            return report;
         }
     }
 }
