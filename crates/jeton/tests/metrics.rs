@@ -37,7 +37,7 @@ async fn every_metric_is_clean_and_listed() {
     let of_authority = web.get(authority.http, "/metrics", Some(&authority.root_token())).await.unwrap();
     let of_sidecar = web.get(sidecar.http, "/metrics", None).await.unwrap();
     let mut page = "# Metrics\n\n\
-        In the Prometheus text format, in base units: a name that ends in `_seconds` is in seconds, one in `_total` counts since the\n\
+        In the Prometheus text format, in base units: a name that ends in `_seconds` is in seconds, one in `_bytes` in bytes, one in `_total` counts since the\n\
         start, any other is a plain number. A histogram has `_bucket`, `_sum` and `_count`. Generated from what the processes say.\n"
         .to_owned();
     for (title, about, answer) in [
@@ -64,7 +64,8 @@ async fn every_metric_is_clean_and_listed() {
                 "{title}: {name} has no sample here, so its labels are not known: let the test make one"
             );
             let labels: Vec<String> = family.labels.iter().map(|label| format!("`{label}`")).collect();
-            let unit = if name.ends_with("_seconds") { "seconds" } else { "" };
+            let unit =
+                ["seconds", "bytes"].iter().find(|unit| name.ends_with(&format!("_{unit}"))).copied().unwrap_or("");
             writeln!(
                 page,
                 "| `{name}` | {} | {unit} | {} | {} |",
