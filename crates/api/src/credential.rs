@@ -88,8 +88,7 @@ pub struct CredentialView {
     pub disabled_at: Option<Timestamp>,
     /// When it was deleted.
     pub deleted_at: Option<Timestamp>,
-    /// What is known of the use of its tokens, oldest first; told where one credential is read.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// What is known of the use of its tokens, oldest first; told where one credential is read, `null` elsewhere.
     pub usage: Option<Vec<UsageView>>,
 }
 

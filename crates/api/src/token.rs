@@ -36,7 +36,6 @@ pub struct TokenView {
     #[serde(default)]
     pub collected_revision: Option<Revision>,
     /// What is known of its use; told where tokens are read.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<UsageView>,
 }
 

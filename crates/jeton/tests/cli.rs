@@ -275,9 +275,14 @@ fn credentials_and_their_tokens() {
     let (id, token_id) = (credential["id"].as_str().unwrap(), token["id"].as_str().unwrap());
     assert!(id.starts_with("cred_") && token_id.starts_with("tok_"));
     for named in ["acme/billing", id] {
-        let shown = desk.json(&["credential", "show", named], 0);
+        let mut shown = desk.json(&["credential", "show", named], 0);
         assert_eq!((&shown["credential"], &shown["tokens"][0]["id"]), (credential, &token["id"]));
-        assert_eq!(desk.json(&["token", "list", named], 0), shown["tokens"]);
+        let mut listed = desk.json(&["token", "list", named], 0);
+        // Known until a little later than a moment before.
+        for view in [&mut shown["tokens"][0], &mut listed[0]] {
+            assert!(view["usage"]["known_until"].take().is_string(), "{view}");
+        }
+        assert_eq!(listed, shown["tokens"]);
     }
     let shown = desk.json(&["token", "show", token_id], 0);
     assert_eq!((&shown["hint"], &shown["credential_id"]), (&token["hint"], &credential["id"]));

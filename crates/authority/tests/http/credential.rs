@@ -37,7 +37,7 @@ async fn a_credential_is_issued_and_shown_without_its_secret() {
     }
     let mut shown = world.get(&format!("/v1/credentials/{id}")).await.json();
     // What is shown later says of its use, too.
-    let usage = shown.as_object_mut().unwrap().remove("usage").unwrap();
+    let usage = shown["usage"].take();
     assert_eq!(usage[0]["token_id"], json!(token));
     assert_eq!(shown, view["credential"]);
     let shown = world.get(&format!("/v1/tokens/{token}")).await.json();
