@@ -147,13 +147,15 @@ impl Strace {
         self.lines().into_iter().filter(|line| line.contains("(INJECTED)")).collect()
     }
 
-    /// The most calls that one thread made.
+    /// The most calls of one kind that one thread made: strace counts each kind for itself.
     #[must_use]
     pub fn calls_max(&self) -> usize {
         let mut counts = std::collections::HashMap::<String, usize>::new();
         for line in self.lines() {
-            let thread = line.split_whitespace().next().unwrap_or_default().to_owned();
-            *counts.entry(thread).or_default() += usize::from(line.contains('(') && !line.contains("resumed>"));
+            // Before the arguments stand the thread and the call.
+            if let Some((call, _)) = line.split_once('(').filter(|_| !line.contains("resumed>")) {
+                *counts.entry(call.to_owned()).or_default() += 1;
+            }
         }
         counts.into_values().max().unwrap_or(0)
     }
