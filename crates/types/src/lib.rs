@@ -8,6 +8,7 @@ mod address;
 mod base62;
 mod credential_ref;
 pub mod digest;
+pub mod fault;
 pub mod freshness;
 pub mod hash;
 pub mod id;
