@@ -4,6 +4,9 @@
 //! rates and stop, processes that are stopped, killed and started, and a network that delays, stalls and breaks ordered
 //! streams. The same plan gives the same world.
 
+#![expect(missing_docs, reason = "the names say it")]
+#![expect(clippy::unwrap_used, reason = "a proof: what cannot be is a fault of its own")]
+
 mod authority;
 mod check;
 mod clock;
@@ -25,13 +28,13 @@ use self::{
     plan::SERVED,
     verifier::{VerifierEvent, VerifierHost},
 };
-pub(crate) use self::{
+pub use self::{
     check::Sightings,
     clock::Rng,
     plan::{Action, Flaw, Plan, RATE_FASTEST, RATE_SLOWEST, VERIFIERS, plan},
 };
 
-pub(crate) struct World {
+struct World {
     t: u64,
     queue: BTreeMap<(u64, u64), Event>,
     ordinal: u64,
@@ -51,7 +54,7 @@ enum Event {
 }
 
 /// Runs a plan, then waits until every fault has healed and demands that all is well again.
-pub(crate) fn run(plan: &Plan) -> Result<Sightings, String> {
+pub fn run(plan: &Plan) -> Result<Sightings, String> {
     let mut world = World::new(plan.clone());
     let mut at = 2 * SECOND;
     for (gap, action) in &plan.actions {

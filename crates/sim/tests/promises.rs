@@ -15,11 +15,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test")]
 
-mod world;
-
 use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
 
-use self::world::{Action, Flaw, Plan, RATE_FASTEST, RATE_SLOWEST, Rng, Sightings, VERIFIERS, plan, run};
+use jeton_sim::{Action, Flaw, Plan, RATE_FASTEST, RATE_SLOWEST, Rng, Sightings, VERIFIERS, plan, run};
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, max_shrink_iters: 2_000, failure_persistence: None, ..ProptestConfig::default() })]

@@ -7,32 +7,32 @@ use jeton_types::{BootTime, NamespaceName, Revision, RevocationId, SessionId, To
 
 /// How often something happened that the properties are about; a world in which nothing does proves nothing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Sightings {
-    pub(crate) receipts: u64,
-    pub(crate) acked: u64,
-    pub(crate) goodbye: u64,
-    pub(crate) succeeded: u64,
-    pub(crate) tombstones: u64,
-    pub(crate) fenced: u64,
-    pub(crate) fences_taken_back: u64,
-    pub(crate) grants: u64,
-    pub(crate) answers_live: u64,
-    pub(crate) answers_in_grace: u64,
-    pub(crate) stale: u64,
-    pub(crate) jumps: u64,
-    pub(crate) starts: u64,
-    pub(crate) ended_streams: u64,
-    pub(crate) rotten: u64,
-    pub(crate) mistrusted: u64,
+pub struct Sightings {
+    pub receipts: u64,
+    pub acked: u64,
+    pub goodbye: u64,
+    pub succeeded: u64,
+    pub tombstones: u64,
+    pub fenced: u64,
+    pub fences_taken_back: u64,
+    pub grants: u64,
+    pub answers_live: u64,
+    pub answers_in_grace: u64,
+    pub stale: u64,
+    pub jumps: u64,
+    pub starts: u64,
+    pub ended_streams: u64,
+    pub rotten: u64,
+    pub mistrusted: u64,
     /// Frames that were not the last of their record.
-    pub(crate) parts: u64,
+    pub parts: u64,
     /// Streams that ended for a verifier that had a part of a record.
-    pub(crate) halves: u64,
-    pub(crate) copies: u64,
-    pub(crate) warm: u64,
-    pub(crate) warm_grants: u64,
+    pub halves: u64,
+    pub copies: u64,
+    pub warm: u64,
+    pub warm_grants: u64,
     /// Milliseconds of authority's clock.
-    pub(crate) strict_receipt_max: u64,
+    pub strict_receipt_max: u64,
 }
 
 #[derive(Debug, Default)]

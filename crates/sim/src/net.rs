@@ -131,7 +131,7 @@ impl World {
     }
 
     fn up_arrives(&mut self, id: LinkId) -> u64 {
-        let roll = self.rng.next();
+        let roll = self.rng.next_u64();
         let delay = self.plan.delay(roll);
         let link = self.links.get_mut(&id).unwrap();
         let at = (self.t.max(self.verifiers[link.verifier].up_from) + delay).max(link.up_last).next_multiple_of(2);
@@ -140,7 +140,7 @@ impl World {
     }
 
     fn down_arrives(&mut self, id: LinkId) -> u64 {
-        let roll = self.rng.next();
+        let roll = self.rng.next_u64();
         let delay = self.plan.delay(roll);
         let link = self.links.get_mut(&id).unwrap();
         // After what was urgent before it, too.
@@ -151,7 +151,7 @@ impl World {
     }
 
     fn urgent_arrives(&mut self, id: LinkId) -> u64 {
-        let roll = self.rng.next();
+        let roll = self.rng.next_u64();
         let delay = self.plan.delay(roll);
         let link = self.links.get_mut(&id).unwrap();
         let at = (self.t.max(self.verifiers[link.verifier].down_from) + delay).max(link.urgent_last);

@@ -13,7 +13,7 @@ use jeton_types::{
     BootTime, Freshness, NamespaceName, Now, Revision, RevocationId, SessionId, StartId, TokenId, UnixTime,
 };
 
-use super::{
+use crate::{
     Event, World,
     clock::{MILLI, MachineClock, Rng},
     net::{Feeder, Link, LinkId},
@@ -439,7 +439,7 @@ impl World {
             self.close_down(link);
             return;
         }
-        let reading = self.rng.next();
+        let reading = self.rng.next_u64();
         self.authority.reading.insert(reading, self.authority.store.head().revision);
         let takes = if self.rng.chance(20) { 600 } else { 20 };
         let at = self.t + self.rng.below(takes * MILLI);

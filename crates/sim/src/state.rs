@@ -8,7 +8,7 @@ use jeton_feed::{
 };
 use jeton_types::{Place, Revision, SessionId, UnixTime};
 
-use super::{
+use crate::{
     World,
     clock::MILLI,
     plan::{Flaw, KEEPS_STATE, TWIN, TWIN_OF},

@@ -8,7 +8,7 @@ use jeton_feed::{
 };
 use jeton_types::{NamespaceName, Revision, SessionId, TokenId};
 
-use super::{
+use crate::{
     Event, World,
     authority::AuthorityHost,
     clock::{MILLI, MachineClock, Rng},
@@ -273,7 +273,7 @@ impl World {
             verifier: format!("edge-{name}").parse().unwrap(),
             session,
             namespaces: self.verifiers[index].namespaces.clone(),
-            jitter_seed: self.rng.next(),
+            jitter_seed: self.rng.next_u64(),
             place,
             claims: claims.unwrap_or_default(),
         };

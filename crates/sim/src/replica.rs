@@ -14,7 +14,7 @@ use jeton_feed::{
 };
 use jeton_types::{Freshness, Hash32, NamespaceName, Now, Revision, TokenId};
 
-use super::{
+use crate::{
     clock::{MILLI, Rng},
     plan::{Flaw, Rot},
     store::token_entry,
@@ -359,7 +359,7 @@ fn apply(tables: &mut Tables, record: &Record) {
 /// Sixteen bytes nobody else has.
 pub(crate) fn bytes_of(rng: &mut Rng) -> [u8; 16] {
     let mut bytes = [0; 16];
-    bytes[..8].copy_from_slice(&rng.next().to_be_bytes());
-    bytes[8..].copy_from_slice(&rng.next().to_be_bytes());
+    bytes[..8].copy_from_slice(&rng.next_u64().to_be_bytes());
+    bytes[8..].copy_from_slice(&rng.next_u64().to_be_bytes());
     bytes
 }

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::clock::MILLI;
 
-pub(crate) const VERIFIERS: usize = 5;
+pub const VERIFIERS: usize = 5;
 /// What each verifier serves.
 pub(crate) const SERVED: [&[&str]; VERIFIERS] =
     [&["acme", "blog"], &["acme"], &["blog", "acme"], &["blog", "shop"], &["acme"]];
@@ -18,25 +18,25 @@ pub(crate) const NAMESPACES: [(&str, &str); 3] = [("acme", "strict"), ("blog", "
 pub(crate) const FRESHNESS: [&str; 4] = ["strict", "grace=2s", "grace=8s", "grace=20s"];
 
 /// The rates that a clock may have: 10 % off at most, in millionths.
-pub(crate) const RATE_SLOWEST: u64 = 900_000;
-pub(crate) const RATE_FASTEST: u64 = 1_100_000;
+pub const RATE_SLOWEST: u64 = 900_000;
+pub const RATE_FASTEST: u64 = 1_100_000;
 
 #[derive(Debug, Clone)]
-pub(crate) struct Plan {
+pub struct Plan {
     /// Of delays and of everything else that is not planned.
-    pub(crate) seed: u64,
-    pub(crate) authority_rate: u64,
-    pub(crate) verifier_rates: [u64; VERIFIERS],
+    pub seed: u64,
+    pub authority_rate: u64,
+    pub verifier_rates: [u64; VERIFIERS],
     /// Each message takes up to this many milliseconds.
-    pub(crate) delay_max: u64,
+    pub delay_max: u64,
     /// How long after the one before, in milliseconds, and what.
-    pub(crate) actions: Vec<(u64, Action)>,
-    pub(crate) flaw: Option<Flaw>,
+    pub actions: Vec<(u64, Action)>,
+    pub flaw: Option<Flaw>,
 }
 
 /// Spans are in milliseconds. A process is a verifier's number; `None` is the authority.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Action {
+pub enum Action {
     /// One token of the namespace is revoked.
     Revoke { namespace: usize },
     /// So many tokens are issued in one record, and as many revoked in another: neither fits into one frame.
@@ -71,7 +71,7 @@ pub(crate) enum Action {
 
 /// What becomes of a row.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Rot {
+pub enum Rot {
     Lost,
     Added,
     Altered,
@@ -79,7 +79,7 @@ pub(crate) enum Rot {
 
 /// A world in which one rule is broken on purpose, to see that the checks notice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Flaw {
+pub enum Flaw {
     /// The replica says that a record is visible before it is.
     AckBeforeApply,
     /// The process goes on answering after its goodbye.
@@ -124,7 +124,7 @@ pub(crate) enum Flaw {
 }
 
 impl Flaw {
-    pub(crate) const ALL: [Self; 20] = [
+    pub const ALL: [Self; 20] = [
         Self::AckBeforeApply,
         Self::AnswerAfterGoodbye,
         Self::LeaseFromReceive,
@@ -148,7 +148,7 @@ impl Flaw {
     ];
 }
 
-pub(crate) fn plan() -> impl Strategy<Value = Plan> {
+pub fn plan() -> impl Strategy<Value = Plan> {
     let rate = || prop_oneof![Just(RATE_SLOWEST), Just(RATE_FASTEST), RATE_SLOWEST..=RATE_FASTEST];
     let delay_max = prop_oneof![3 => 1..20_u64, 1 => 20..800_u64];
     let gap = prop_oneof![2 => 0..50_u64, 3 => 50..1_500_u64, 1 => 1_500..9_000_u64];
