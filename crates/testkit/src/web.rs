@@ -36,20 +36,36 @@ impl Answer {
 
 /// A client that reports every status, follows nothing and tries nothing twice.
 #[derive(Clone)]
-pub struct Web(Client<HttpConnector, Full<Bytes>>);
+pub struct Web {
+    client: Client<HttpConnector, Full<Bytes>>,
+    patience: Duration,
+}
 
 impl Default for Web {
     fn default() -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        Self(Client::builder(TokioExecutor::new()).retry_canceled_requests(false).build(connector))
+        Self::patient(PATIENCE)
     }
 }
 
-/// How long an answer may take.
+/// How long an answer may take, unless it is said.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Web {
+    /// One for which an answer that takes longer than this is none.
+    #[must_use]
+    pub fn patient(patience: Duration) -> Self {
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        let client = Client::builder(TokioExecutor::new()).retry_canceled_requests(false).build(connector);
+        Self { client, patience }
+    }
+
+    /// Another that has none of its connections.
+    #[must_use]
+    pub fn anew(&self) -> Self {
+        Self::patient(self.patience)
+    }
+
     /// `GET path`; nothing if there was no answer.
     pub async fn get(&self, to: SocketAddr, path: &str, bearer: Option<&str>) -> Option<Answer> {
         self.send(Method::GET, to, path, bearer, None).await
@@ -101,8 +117,8 @@ impl Web {
     }
 
     async fn exchange(&self, request: Request<Full<Bytes>>) -> Option<Answer> {
-        tokio::time::timeout(PATIENCE, async {
-            let (head, body) = self.0.request(request).await.ok()?.into_parts();
+        tokio::time::timeout(self.patience, async {
+            let (head, body) = self.client.request(request).await.ok()?.into_parts();
             let body = body.collect().await.ok()?.to_bytes();
             Some(Answer { status: head.status.as_u16(), headers: head.headers, body })
         })

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     net::SocketAddr,
+    sync::Arc,
 };
 
 use jeton_testkit::{Answer, Dice, Jeton, Web};
@@ -24,6 +25,19 @@ pub(crate) struct Worker {
     /// Calls whose answer held a secret.
     told: Vec<(Call, String)>,
     pub(crate) replays: usize,
+    /// What becomes of each credential, in order. It begins with its issue.
+    pub(crate) life: &'static [Step],
+    /// How long what ends authority waits for its receipt, if it does.
+    pub(crate) wait_ms: Option<u64>,
+    pub(crate) journal: Option<Arc<dyn Journal>>,
+}
+
+/// Who writes down what is asked and told, and when.
+pub(crate) trait Journal: Send + Sync {
+    /// Is called before something is asked for, the first time and each other, about these tokens.
+    fn asks(&self, key: &str, step: Step, of: &[&str]);
+    /// Is called when it was told that it is done, once and at each replay.
+    fn told(&self, key: &str, step: Step, of: &[&str], view: &Value);
 }
 
 #[derive(Debug, Clone)]
@@ -34,6 +48,8 @@ struct Call {
     path: String,
     body: Value,
     key: String,
+    /// The tokens that it is about.
+    of: Vec<String>,
 }
 
 /// The life of each credential, in order.
@@ -54,7 +70,7 @@ pub(crate) enum Step {
     Delete,
 }
 
-const LIFE: [Step; 13] = [
+pub(crate) const LIFE: [Step; 13] = [
     Step::Issue,
     Step::Rotate,
     Step::Narrow,
@@ -129,12 +145,15 @@ impl Worker {
             acknowledged: BTreeMap::new(),
             told: Vec::new(),
             replays: 0,
+            life: &LIFE,
+            wait_ms: None,
+            journal: None,
         }
     }
 
     /// The clients of a dead process are of no use for the next.
     pub(crate) fn reconnect(&mut self) {
-        self.web = Web::default();
+        self.web = self.web.anew();
     }
 
     /// Whether something was asked for and never acknowledged.
@@ -156,13 +175,20 @@ impl Worker {
     pub(crate) async fn step(&mut self, to: SocketAddr) -> Outcome {
         let call = self.call();
         self.pending = Some(call.clone());
+        let of: Vec<&str> = call.of.iter().map(String::as_str).collect();
+        if let Some(journal) = &self.journal {
+            journal.asks(&call.key, call.step, &of);
+        }
         let Some(answer) = self.send(to, &call).await else { return Outcome::NoAnswer };
         if answer.status >= 300 {
             return Outcome::Refused(call.step, answer);
         }
         self.pending = None;
-        let step = call.step;
-        self.acknowledge(call, &answer.json());
+        let (step, view) = (call.step, answer.json());
+        if let Some(journal) = &self.journal {
+            journal.told(&call.key, step, &of, &view);
+        }
+        self.acknowledge(call, &view);
         Outcome::Acknowledged(step)
     }
 
@@ -175,6 +201,9 @@ impl Worker {
         let answer = self.send(to, &call).await?;
         assert!(answer.status < 300, "{call:?} was told before: {} {}", answer.status, answer.json());
         assert_eq!(answer.json()["token"]["secret"], secret, "{call:?}");
+        if let Some(journal) = &self.journal {
+            journal.told(&call.key, call.step, &[], &answer.json());
+        }
         self.replays += 1;
         Some(())
     }
@@ -184,7 +213,7 @@ impl Worker {
             return call.clone();
         }
         let open: Vec<usize> =
-            (0..self.credentials.len()).filter(|at| self.credentials[*at].steps < LIFE.len()).collect();
+            (0..self.credentials.len()).filter(|at| self.credentials[*at].steps < self.life.len()).collect();
         // A handful of lives at a time, so that kinds are mixed.
         let at = if open.len() < 4 && (open.is_empty() || self.dice.below(4) == 0) {
             self.credentials.len()
@@ -196,28 +225,42 @@ impl Worker {
         let Some(credential) = self.credentials.get(at) else {
             let body = json!({ "name": format!("{}-{at}", self.name), "scopes": ["a", "b"] });
             let path = "/v1/namespaces/acme/credentials".to_owned();
-            return Call { step: Step::Issue, credential: at, method: "POST", path, body, key };
+            return Call { step: Step::Issue, credential: at, method: "POST", path, body, key, of: Vec::new() };
         };
-        let step = LIFE[credential.steps];
-        let of = |rest: &str| format!("/v1/credentials/{}{rest}", credential.id);
+        let step = self.life[credential.steps];
+        let at_path = |rest: &str| format!("/v1/credentials/{}{rest}", credential.id);
         let revocations = "/v1/namespaces/acme/revocations".to_owned();
-        let (method, path, body) = match step {
+        let all = || credential.tokens.iter().map(|token| token.secret.clone()).collect();
+        let of = match step {
+            Step::RevokeToken => vec![credential.tokens[0].secret.clone()],
+            Step::RevokeSecret => vec![credential.tokens.last().unwrap().secret.clone()],
+            Step::RevokeAll | Step::Delete | Step::Disable | Step::Enable => all(),
+            _ => Vec::new(),
+        };
+        let (method, mut path, mut body) = match step {
             Step::Issue => panic!("it was issued"),
             Step::Rotate | Step::RotateAgain | Step::RotateAfter | Step::RotateLast => {
-                ("POST", of("/rotate"), json!({ "overlap": "1h" }))
+                ("POST", at_path("/rotate"), json!({ "overlap": "1h" }))
             }
-            Step::Narrow => ("PATCH", of(""), json!({ "scopes": ["a"] })),
-            Step::Widen => ("PATCH", of(""), json!({ "scopes": ["a", "c"] })),
-            Step::Disable => ("PATCH", of(""), json!({ "disabled": true })),
-            Step::Enable => ("PATCH", of(""), json!({ "disabled": false })),
+            Step::Narrow => ("PATCH", at_path(""), json!({ "scopes": ["a"] })),
+            Step::Widen => ("PATCH", at_path(""), json!({ "scopes": ["a", "c"] })),
+            Step::Disable => ("PATCH", at_path(""), json!({ "disabled": true })),
+            Step::Enable => ("PATCH", at_path(""), json!({ "disabled": false })),
             Step::RevokeToken => ("POST", revocations, json!({ "selector": { "token_id": credential.tokens[0].id } })),
             Step::RevokeAll => ("POST", revocations, json!({ "selector": { "credential": credential.id } })),
             Step::RevokeSecret => {
                 ("POST", revocations, json!({ "selector": { "secret": credential.tokens.last().unwrap().secret } }))
             }
-            Step::Delete => ("DELETE", of(""), Value::Null),
+            Step::Delete => ("DELETE", at_path(""), Value::Null),
         };
-        Call { step, credential: at, method, path, body, key }
+        match self.wait_ms {
+            Some(ms) if step == Step::Delete => path += &format!("?wait=complete&timeout_ms={ms}"),
+            Some(ms) if step.ends() => {
+                (body["wait"], body["timeout_ms"]) = (json!("complete"), json!(ms));
+            }
+            _ => {}
+        }
+        Call { step, credential: at, method, path, body, key, of }
     }
 
     async fn send(&self, to: SocketAddr, call: &Call) -> Option<Answer> {
@@ -268,13 +311,16 @@ impl Worker {
     }
 }
 
-/// Everything that was acknowledged is there, once; nothing else is. Nothing may be pending.
-pub(crate) async fn check(jeton: &Jeton, authority: &jeton_testkit::Authority, workers: &[Worker]) {
+/// So many credentials are checked side by side.
+const CHECKS: usize = 8;
+
+/// Everything that was acknowledged is there, once; nothing else is. Nothing may be pending. All tokens, as they are listed.
+pub(crate) async fn check(jeton: &Jeton, authority: &jeton_testkit::Authority, workers: &[Worker]) -> Vec<Value> {
     let (web, root, to) = (Web::default(), authority.root_token(), authority.http);
     let mut listed = all(&web, to, &root, "/v1/namespaces/acme/credentials?limit=1000").await;
     let mut by_name: HashMap<String, Value> =
         listed.drain(..).map(|view| (view["name"].as_str().unwrap().to_owned(), view)).collect();
-    let mut acknowledged = BTreeMap::new();
+    let (mut acknowledged, mut checks) = (BTreeMap::new(), Vec::new());
     for worker in workers {
         assert!(worker.pending.is_none(), "{:?}", worker.pending);
         for (action, count) in &worker.acknowledged {
@@ -282,8 +328,24 @@ pub(crate) async fn check(jeton: &Jeton, authority: &jeton_testkit::Authority, w
         }
         for credential in &worker.credentials {
             let view = by_name.remove(&credential.name).unwrap_or_else(|| panic!("lost: {credential:?}"));
-            check_one(&web, to, &root, credential, &view).await;
+            checks.push((credential.clone(), view));
         }
+    }
+    let mut lanes = Vec::new();
+    for lane in 0..CHECKS {
+        let mine: Vec<_> = checks.iter().skip(lane).step_by(CHECKS).cloned().collect();
+        let (web, root) = (web.clone(), root.clone());
+        lanes.push(tokio::spawn(async move {
+            let mut listed = Vec::new();
+            for (credential, view) in mine {
+                listed.extend(check_one(&web, to, &root, &credential, &view).await);
+            }
+            listed
+        }));
+    }
+    let mut listed = Vec::new();
+    for lane in lanes {
+        listed.extend(lane.await.unwrap());
     }
     assert!(by_name.is_empty(), "nobody was told of {by_name:?}");
     let mut audited = BTreeMap::new();
@@ -291,13 +353,16 @@ pub(crate) async fn check(jeton: &Jeton, authority: &jeton_testkit::Authority, w
         *audited.entry(entry["action"].as_str().unwrap().to_owned()).or_insert(0) += 1;
     }
     audited.remove("namespace.create");
+    // Whoever changes the policy does so beside the workers.
+    audited.remove("namespace.update");
     let acknowledged: BTreeMap<String, usize> =
         acknowledged.into_iter().map(|(action, count)| (action.to_owned(), count)).collect();
     assert_eq!(audited, acknowledged, "one entry for each that was acknowledged");
     let _ = jeton.as_root(authority, &["audit", "verify"]).expect(0);
+    listed
 }
 
-async fn check_one(web: &Web, to: SocketAddr, root: &str, credential: &Credential, view: &Value) {
+async fn check_one(web: &Web, to: SocketAddr, root: &str, credential: &Credential, view: &Value) -> Vec<Value> {
     assert_eq!(view["id"], credential.id, "{credential:?}");
     assert_eq!(view["scopes"], json!(credential.scopes), "{credential:?}");
     assert_eq!(view["disabled_at"].is_null(), !credential.disabled, "{credential:?}");
@@ -315,6 +380,7 @@ async fn check_one(web: &Web, to: SocketAddr, root: &str, credential: &Credentia
         };
         assert_eq!(verdict["code"], code, "{credential:?}: {verdict}");
     }
+    tokens["items"].as_array().cloned().unwrap_or_default()
 }
 
 async fn all(web: &Web, to: SocketAddr, root: &str, path: &str) -> Vec<Value> {
