@@ -11,7 +11,7 @@
 use crate::record::{Change, Record};
 
 /// One of several parts of a record.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Frame {
     /// Its number, from 1.
     pub number: u32,
@@ -75,7 +75,7 @@ pub fn cut(record: &Record, at: Cursor, room: usize, size: impl Fn(&Change) -> u
 }
 
 /// A record of which not all frames have come.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Joining {
     /// What every frame of it says.
     header: Record,

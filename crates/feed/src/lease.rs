@@ -10,7 +10,7 @@ use jeton_types::{BootTime, Freshness, Now, UnixTime};
 use crate::numbers::{JUMP_MAX, LEASE};
 
 /// One granted lease. Plain data, made from the renewal's sending and the grant's authority time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Lease {
     /// The number of the renewal; an older grant never replaces a newer.
     pub request: u64,

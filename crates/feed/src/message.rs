@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// From a verifier to the authority.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum ToAuthority {
     /// The first message of each stream.
     Hello(Hello),
@@ -35,7 +35,7 @@ pub enum ToAuthority {
 }
 
 /// Who opens a stream, and how far it is (`feed-protocol.md` 7).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Hello {
     /// The oldest protocol that the verifier speaks.
     pub protocol_oldest: u32,
@@ -63,7 +63,7 @@ pub struct Hello {
 }
 
 /// From the authority to a verifier.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum ToVerifier {
     /// The hello is accepted; what follows continues from `resume`, or begins with a snapshot.
     Welcome(Welcome),
@@ -123,7 +123,7 @@ pub enum ToVerifier {
 }
 
 /// A namespace's policy and some of its rows, as a snapshot has them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SnapshotPart {
     /// The namespace.
     pub namespace: NamespaceName,
@@ -136,7 +136,7 @@ pub struct SnapshotPart {
 }
 
 /// An accepted hello.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Welcome {
     /// The protocol that is spoken from here on.
     pub protocol: u32,
@@ -153,7 +153,7 @@ pub struct Welcome {
 }
 
 /// A granted lease.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Grant {
     /// The number of the request that it answers.
     pub request: u64,
@@ -162,7 +162,7 @@ pub struct Grant {
 }
 
 /// Why a hello was refused.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Refused {
     /// The kind.
     pub why: Refusal,

@@ -6,7 +6,7 @@ use jeton_types::{
 };
 
 /// One committed revision in one namespace (`feed-protocol.md` 2).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Record {
     /// Its place in the order of everything.
     pub revision: Revision,
@@ -28,7 +28,7 @@ pub struct Record {
 }
 
 /// One change of a namespace's rows.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Change {
     /// The namespace is created, its freshness changes, or it is switched off or on.
     Policy(Policy),
@@ -72,7 +72,7 @@ pub enum Change {
 }
 
 /// What a namespace demands of those who verify in it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Policy {
     /// What its tokens begin with.
     pub prefix: Prefix,
@@ -83,7 +83,7 @@ pub struct Policy {
 }
 
 /// Everything that a verifier needs to know of one token.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct TokenEntry {
     /// Lookup key.
     pub digest: Digest,
@@ -140,7 +140,7 @@ pub enum EndReason {
 }
 
 /// Where a log stands: carried by heartbeats, returned in the next hello (`feed-protocol.md` 26).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Head {
     /// The last revision of the whole store.
     pub revision: Revision,

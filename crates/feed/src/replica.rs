@@ -60,7 +60,8 @@ pub trait Replica {
 }
 
 /// Proof that everything at or below a revision is visible; an acknowledgement can be made of nothing else.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "fault", derive(Clone))]
 #[must_use = "what is visible wants to be acknowledged"]
 pub struct Visible(Revision);
 
@@ -78,7 +79,7 @@ impl Visible {
 }
 
 /// A record that cannot be applied.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Hash)]
 pub enum Unappliable {
     /// The record does not follow what was applied last in its namespace.
     #[error("a record of {namespace} names predecessor {named}, but {applied} was applied last")]

@@ -33,7 +33,7 @@ pub const PRESENTERS_MAX: usize = 1_024;
 const FAREWELL_MAX: usize = 32;
 
 /// How often and between when, in a clock of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Seen<T> {
     /// The first time.
     pub first: T,
@@ -44,7 +44,7 @@ pub struct Seen<T> {
 }
 
 /// One batch of what a verifier saw. Times are authority time, as far as the verifier knows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Report {
     /// Its number in the session, from 1 on.
     pub number: u64,

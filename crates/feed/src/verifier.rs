@@ -36,7 +36,8 @@ use crate::{
 };
 
 /// The verifier's side of one session.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "fault", derive(Clone))]
 pub struct Session {
     config: SessionConfig,
     state: State,
@@ -60,7 +61,8 @@ pub struct Session {
     backoff: Backoff,
 }
 
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "fault", derive(Clone))]
 enum State {
     Idle(Idle),
     Connecting,
@@ -70,24 +72,25 @@ enum State {
     Ended,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Idle {
     since: BootTime,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct AwaitingWelcome {
     heard: BootTime,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct AwaitingSnapshot {
     heard: BootTime,
     begun: Option<Revision>,
     rows: u64,
 }
 
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "fault", derive(Clone))]
 struct Live {
     heard: BootTime,
     renew_at: BootTime,

@@ -58,7 +58,7 @@ fn dependencies_point_down_only() {
 
 /// Features for tests: the product has none of them.
 const PROOF_FEATURES: &[(&str, &str)] =
-    &[("jeton-store", "memory"), ("jeton-authority", "memory"), ("jeton-types", "fault")];
+    &[("jeton-store", "memory"), ("jeton-authority", "memory"), ("jeton-types", "fault"), ("jeton-feed", "fault")];
 
 #[test]
 fn the_product_has_no_feature_that_is_for_proof() {

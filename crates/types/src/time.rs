@@ -101,7 +101,7 @@ impl UnixTime {
 }
 
 /// One reading of both clocks, taken together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Now {
     /// The boot clock.
     pub boot: BootTime,

@@ -9,7 +9,7 @@ use super::receipt::{Evidence, EvidenceKind, ReceiptFacts};
 use crate::{message::ToVerifier, record::Head};
 
 /// What the store knows when the authority starts, read in one view.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct HubSetup {
     /// This start.
     pub start: StartId,
@@ -32,7 +32,7 @@ pub struct HubSetup {
 }
 
 /// A session as the registry holds it; none of it ever changes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SessionFacts {
     /// The session.
     pub session: SessionId,
@@ -64,7 +64,7 @@ impl SessionFacts {
 }
 
 /// One record that set a namespace's freshness.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct PolicyFact {
     /// The namespace.
     pub namespace: NamespaceName,
@@ -75,7 +75,7 @@ pub struct PolicyFact {
 }
 
 /// A revocation whose receipt was not complete when the authority started.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Pending {
     /// The revocation.
     pub revocation: RevocationId,
@@ -94,7 +94,7 @@ pub struct Pending {
 pub struct StreamId(pub u64);
 
 /// One record, once it is durable.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Committed {
     /// Its revision.
     pub revision: Revision,
@@ -115,7 +115,7 @@ pub struct Committed {
 }
 
 /// What can happen to the hub.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Input {
     /// A record became durable; in revision order, each once (those that the setup covers are passed over).
     Committed(Committed),
@@ -193,7 +193,7 @@ pub enum Input {
 }
 
 /// What the driver does about it, in order, before it feeds the next input.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Effect {
     /// Send a message. A stream that is gone swallows it.
     Send {

@@ -56,7 +56,7 @@ pub struct SessionsOf {
 }
 
 /// The one place that knows every session of a store.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Hub {
     start: StartId,
     started: BootTime,

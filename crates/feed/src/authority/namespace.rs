@@ -15,11 +15,11 @@ const MARKS_MAX: usize = 4_096;
 const MARK_EVERY: Duration = Duration::from_secs(1);
 
 /// A namespace's place in [`Namespaces`]; sessions hold these and not names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct NamespaceKey(usize);
 
 /// Every namespace that was ever named to the hub.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub(super) struct Namespaces {
     keys: BTreeMap<NamespaceName, NamespaceKey>,
     all: Vec<Namespace>,
@@ -50,7 +50,7 @@ impl Namespaces {
 }
 
 /// One namespace.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Namespace {
     pub(super) name: NamespaceName,
     pub(super) policies: Policies,
@@ -141,7 +141,7 @@ impl Namespace {
 }
 
 /// Grace from each revision on, in revision order.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Policies(Vec<(Revision, Duration)>);
 
 impl Policies {

@@ -46,7 +46,7 @@ impl fmt::Display for EvidenceKind {
 }
 
 /// One line of a receipt.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Evidence {
     /// The verifier's name.
     pub verifier: VerifierName,
@@ -63,7 +63,7 @@ pub struct Evidence {
 }
 
 /// A receipt as it stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ReceiptFacts {
     /// The revocation.
     pub revocation: RevocationId,
@@ -82,7 +82,7 @@ pub struct ReceiptFacts {
 }
 
 /// A receipt that is not complete.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Receipt {
     pub(super) revocation: RevocationId,
     pub(super) revision: Revision,
@@ -96,14 +96,14 @@ pub(super) struct Receipt {
     open: usize,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Line {
     facts: Arc<SessionFacts>,
     state: LineState,
 }
 
 /// What is known of one session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum LineState {
     Pending,
     Acked(UnixTime),
@@ -250,7 +250,7 @@ pub(super) struct Silence {
 }
 
 /// A complete receipt, until it is durable.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Unstored {
     pub(super) facts: ReceiptFacts,
     pub(super) told: BootTime,

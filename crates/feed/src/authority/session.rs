@@ -17,7 +17,7 @@ const SILENT_AFTER: Duration = Duration::from_nanos(RENEW_EVERY.as_nanos() as u6
 pub(super) const NEVER: BootTime = BootTime::from_nanos(u64::MAX);
 
 /// A session of the registry. Everything but its facts lives in memory only (`feed-protocol.md` 6, 10).
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Session {
     pub(super) facts: Arc<SessionFacts>,
     pub(super) namespaces: Vec<NamespaceKey>,
@@ -37,7 +37,7 @@ pub(super) struct Session {
 }
 
 /// A renewal that was refused for lag and waits for the acknowledgement that cures it (`feed-protocol.md` 13).
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Waiting {
     pub(super) request: u64,
     pub(super) since: BootTime,
@@ -126,7 +126,7 @@ impl Session {
 }
 
 /// A stream that the driver has not reported closed.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Stream {
     pub(super) session: SessionId,
     pub(super) token: TokenId,
@@ -143,7 +143,7 @@ impl Stream {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum StreamState {
     /// The session's newest.
     Open,

@@ -10,7 +10,7 @@ const LAST: Duration = Duration::from_secs(2);
 const SLOW: Duration = Duration::from_secs(10);
 
 /// Doubling waits with jitter: each is between half of its step and the whole.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Backoff {
     failures: u32,
     random: u64,

@@ -7,7 +7,7 @@ use jeton_types::Revision;
 use crate::{message::Refused, replica::Unappliable};
 
 /// Something to log or count.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Note {
     /// The hello was accepted.
     Welcomed {
@@ -50,7 +50,7 @@ pub enum Note {
 }
 
 /// What the authority sent that cannot be followed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Fault {
     /// A record does not follow; a snapshot is asked for.
     Unappliable(Unappliable),

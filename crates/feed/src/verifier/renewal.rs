@@ -17,7 +17,7 @@ use crate::{
 const RENEWALS_AWAITED_MAX: usize = 4;
 
 /// A renewal that was sent, and later the lease that came of it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Held {
     pub(super) request: u64,
     pub(super) sent: Now,

@@ -8,7 +8,7 @@ use super::Note;
 use crate::message::{ToAuthority, ToVerifier};
 
 /// What stays the same for a session's life.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SessionConfig {
     /// The verifier's name.
     pub verifier: VerifierName,
@@ -26,7 +26,7 @@ pub struct SessionConfig {
 }
 
 /// What happened.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Input {
     /// The stream that [`Effect::Connect`] asked for is open.
     Connected,
@@ -48,7 +48,7 @@ pub enum Input {
 
 /// What is to be done, in order.
 #[expect(clippy::large_enum_variant, reason = "the largest is a hello, which comes once a stream")]
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Effect {
     /// Open a stream this much later, then say [`Input::Connected`] or [`Input::Disconnected`]. Replaces an earlier one.
     Connect {
@@ -85,7 +85,7 @@ pub enum Effect {
 }
 
 /// Why a session is over.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum SessionLost {
     /// The authority knows it as ended.
     Ended,
