@@ -6,6 +6,7 @@
 
 use std::{
     collections::VecDeque,
+    error::Error as _,
     fmt,
     sync::{
         Arc,
@@ -24,7 +25,7 @@ use jeton_proto::{BadMessage, wire};
 use jeton_store::Store;
 use jeton_types::{Digest, NamespaceName, Revision, SessionId};
 use tokio::{sync::mpsc, time::timeout};
-use tonic::{Status, Streaming};
+use tonic::{Code, Status, Streaming};
 use tracing::{debug, info, warn};
 
 use super::{
@@ -223,6 +224,14 @@ async fn next(incoming: &mut Streaming<wire::ToAuthority>) -> Result<ToAuthority
     match incoming.message().await {
         Ok(Some(message)) => message.try_into().map_err(End::Bad),
         Ok(None) => Err(End::Closed),
+        // Whoever writes a verifier wants to know. What broke on its way has a source; what could not be read has none.
+        Err(status) if matches!(status.code(), Code::Internal | Code::OutOfRange) && status.source().is_none() => {
+            debug!(%status, "not a message");
+            Err(End::Bad(BadMessage {
+                what: "bytes",
+                why: "they are no message of this protocol, or too many for one",
+            }))
+        }
         Err(status) => {
             debug!(%status, "stream broken");
             Err(End::Closed)
