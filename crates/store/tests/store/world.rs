@@ -201,7 +201,7 @@ pub(crate) fn open_with(dir: &Path, seed: &str, clock: Arc<dyn Clock>) -> Result
     open_setup(dir, Setup::new(clock, seed))
 }
 
-fn open_setup(dir: &Path, setup: Setup) -> Result<Sqlite, StoreError> {
+pub(crate) fn open_setup(dir: &Path, setup: Setup) -> Result<Sqlite, StoreError> {
     let Setup { clock, entropy, batches } = setup;
     let observer = Arc::new(move |size: usize, _: Duration| batches.lock().unwrap().push(size));
     Sqlite::open(dir, OpenConfig { clock, entropy, observer })

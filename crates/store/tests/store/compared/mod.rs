@@ -4,6 +4,7 @@
 mod all;
 mod call;
 mod draw;
+mod power;
 
 use std::{
     collections::BTreeMap,
