@@ -10,6 +10,7 @@ use std::{
     collections::{HashSet, VecDeque},
     fs::OpenOptions,
     io::Write as _,
+    panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
     sync::Arc,
     task::{Context, Poll, Waker},
@@ -36,6 +37,7 @@ const FOLDER: &str = "JETON_STORE_POWER_FOLDER";
 const ROLLS: usize = 800;
 const SCRIPT: &str = "power";
 const WHOLE: usize = 10_000;
+const LIARS: usize = 5;
 
 /// Which moments there are; the same in every process.
 fn script() -> Vec<Vec<Roll>> {
@@ -254,15 +256,8 @@ fn a_power_cut_at_any_moment_loses_nothing_acknowledged() {
             seen.push_front((acknowledged, image));
         }
     }
-    // A disk that lies about syncs is found out: otherwise nothing would be.
-    let mut liar = Disk::default();
-    for event in events.iter().filter(|event| !matches!(event, Event::Sync(name) if name == "jeton.db-wal")) {
-        liar.apply(event);
-    }
-    let folder = root.join("liar");
-    std::fs::create_dir(&folder).unwrap();
-    disk::write(&liar.image(Kept::Nothing), &folder);
-    assert!(runtime.block_on(reopened(&folder, acknowledged, &expected)).is_err());
+    let found = liars_found(&root, &events, &runtime, &expected);
+    assert!(found > 0, "a disk that lies about its syncs is not found out: nothing would be");
     // A log that is copied into the database, and begun anew over what it held, is the hard part.
     let begun = |event: &&Event| matches!(event, Event::Write(name, 0, _) if name == "jeton.db-wal");
     let begun = events.iter().filter(begun).count();
@@ -275,6 +270,31 @@ fn a_power_cut_at_any_moment_loses_nothing_acknowledged() {
     ));
 }
 
+/// On a disk that says of the log's syncs that they are done and does nothing, the power goes at a few moments: how many of them are found
+/// out. Just after the log was copied into the database it makes no difference.
+fn liars_found(root: &Path, events: &[Event], runtime: &tokio::runtime::Runtime, expected: &Expected) -> usize {
+    let mut found = 0;
+    for part in 1..LIARS {
+        let (mut liar, mut acknowledged) = (Disk::default(), None);
+        for event in &events[..events.len() * part / LIARS] {
+            match event {
+                Event::Sync(name) if name == "jeton.db-wal" => {}
+                other => liar.apply(other),
+            }
+            if let Event::Told(moment) = event {
+                acknowledged = Some(*moment);
+            }
+        }
+        let folder = root.join(format!("liar-{part}"));
+        std::fs::create_dir(&folder).unwrap();
+        disk::write(&liar.image(Kept::Nothing), &folder);
+        let opened = AssertUnwindSafe(|| runtime.block_on(reopened(&folder, acknowledged, expected)));
+        // What cannot even be read panics.
+        found += usize::from(!matches!(catch_unwind(opened), Ok(Ok(_))));
+    }
+    found
+}
+
 /// Opens it and compares it with every state that it may be in. Whether it has more than was acknowledged.
 async fn reopened(folder: &Path, acknowledged: Option<usize>, expected: &Expected) -> Result<bool, String> {
     let from = acknowledged.map_or(0, |moment| expected.ends[moment]);
@@ -283,10 +303,10 @@ async fn reopened(folder: &Path, acknowledged: Option<usize>, expected: &Expecte
     let store = open_setup(folder, Setup::new(clock, "again")).map_err(|error| format!("it does not open: {error}"))?;
     let found = digest(&store).await;
     drop(store);
-    let raw = rusqlite::Connection::open(folder.join("jeton.db")).unwrap();
-    let integrity: String = raw.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
-    if integrity != "ok" {
-        return Err(integrity);
+    let raw = rusqlite::Connection::open(folder.join("jeton.db")).map_err(|error| error.to_string())?;
+    let integrity: Result<String, _> = raw.query_row("PRAGMA integrity_check", [], |row| row.get(0));
+    if integrity.as_deref() != Ok("ok") {
+        return Err(format!("{integrity:?}"));
     }
     let at = (from..=to).find(|at| expected.states[*at].1 == found);
     match at {
