@@ -86,7 +86,12 @@ enum Child {
 
 fn main() {
     let cli = Cli::parse();
-    let setup = || Setup::new(cli.jeton.clone(), cli.folder.clone(), cli.small);
+    // It is started in other folders than this one.
+    let jeton = cli.jeton.as_ref().map(|path| {
+        path.canonicalize()
+            .unwrap_or_else(|error| panic!("--jeton {}: {error}; give the path of the program", path.display()))
+    });
+    let setup = || Setup::new(jeton.clone(), cli.folder.clone(), cli.small);
     let parts = match cli.what {
         What::Child(child) => return run(child),
         What::Issue => vec![issue::measure(&setup())],

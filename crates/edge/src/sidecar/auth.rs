@@ -140,7 +140,10 @@ fn identity(verdict: &Verdict) -> Response {
         (SCOPES, part(verdict.scopes().map(|scopes| scopes as _))),
     ];
     let text = Bytes::from(text);
-    let mut response = empty(StatusCode::OK);
+    let mut response = Response::new(Body::empty());
+    // Room for these and the two that are added: the table does not grow under way.
+    response.headers_mut().reserve(parts.len() + 2);
+    response.headers_mut().insert(CACHE_CONTROL, NO_STORE);
     for (name, part) in parts {
         let value = HeaderValue::from_maybe_shared(text.slice(part));
         response.headers_mut().insert(name, value.unwrap_or(HeaderValue::from_static("")));
@@ -168,9 +171,11 @@ fn unavailable() -> Response {
 fn empty(status: StatusCode) -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = status;
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response.headers_mut().insert(CACHE_CONTROL, NO_STORE);
     response
 }
+
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 #[cfg(test)]
 mod tests {

@@ -134,6 +134,8 @@ where
 
     poll_fn(move |cx| {
         loop {
+            let now = Instant::now();
+            vitals.turn(now);
             if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
                 return Poll::Ready(match (ended, closing.take()) {
                     // A connection that is closed before it has spoken reports that as an error.
@@ -142,7 +144,6 @@ where
                     (Err(error), None) => Closed::Broken(error),
                 });
             }
-            let now = Instant::now();
             let (at, why) = vitals.due(now);
             let asked =
                 closing.is_none() && (stop.as_mut().poll(cx).is_ready() || (one_request && vitals.requests() > 0));

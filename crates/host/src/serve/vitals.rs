@@ -20,6 +20,8 @@ pub(super) struct Vitals {
 #[derive(Debug)]
 struct State {
     opened_at: Instant,
+    /// When the connection's task last looked at the clock. What happens in the same turn of it happens then.
+    turn_at: Instant,
     wire: Wire,
     /// When the head that is now coming in began.
     head_since: Option<Instant>,
@@ -66,6 +68,7 @@ impl Vitals {
         let now = Instant::now();
         let state = State {
             opened_at: now,
+            turn_at: now,
             wire: Wire::Silent,
             head_since: None,
             requests: 0,
@@ -80,24 +83,32 @@ impl Vitals {
         Arc::new(Self { limits, state: Mutex::new(state) })
     }
 
-    /// Bytes have come in.
+    /// The connection's task begins a turn.
+    pub(super) fn turn(&self, now: Instant) {
+        self.lock().turn_at = now;
+    }
+
+    /// Bytes have come in, in this turn.
     pub(super) fn received(&self, bytes: &[u8]) {
         if !bytes.is_empty() {
-            self.lock().received(bytes, Instant::now());
+            let mut state = self.lock();
+            let now = state.turn_at;
+            state.received(bytes, now);
         }
     }
 
-    /// There were bytes for the other end, and it has taken some, or none.
+    /// There were bytes for the other end, and in this turn it has taken some, or none.
     pub(super) fn sent(&self, taken: bool) {
         let mut state = self.lock();
+        let now = state.turn_at;
         if !taken {
-            state.blocked_since.get_or_insert_with(Instant::now);
+            state.blocked_since.get_or_insert(now);
             return;
         }
         state.blocked_since = None;
         // Somebody who still takes an answer is not idle. With HTTP/2 it may be a ping, which says nothing.
         if state.in_flight == 0 && matches!(state.wire, Wire::H1) {
-            state.idle_since = Instant::now();
+            state.idle_since = now;
         }
     }
 
@@ -246,8 +257,9 @@ impl Flight {
 
 impl Drop for Flight {
     fn drop(&mut self) {
-        let now = Instant::now();
         let mut state = self.vitals.lock();
+        // With HTTP/2 requests end in tasks of their own, at any time after the connection's last turn.
+        let now = if matches!(state.wire, Wire::H2(_)) { Instant::now() } else { state.turn_at };
         if self.owed {
             (state.owed, state.progress_at) = (state.owed - 1, now);
         }
