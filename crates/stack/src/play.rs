@@ -10,6 +10,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use jeton_types::fault::Fault;
+
 use crate::{Counts, world::run};
 
 /// What many seeds came to.
@@ -27,9 +29,9 @@ pub struct Sum {
     pub failed: Vec<(u64, String)>,
 }
 
-/// Plays them, as many at a time as there are cores.
+/// Plays them, with a rule of the product left out or with none, as many at a time as there are cores.
 #[must_use]
-pub fn play(seeds: Range<u64>) -> Sum {
+pub fn play(seeds: Range<u64>, fault: Option<Fault>) -> Sum {
     let began = Instant::now();
     let next = AtomicU64::new(seeds.start);
     let sum = Mutex::new(Sum::default());
@@ -40,13 +42,14 @@ pub fn play(seeds: Range<u64>) -> Sum {
             if seed >= seeds.end {
                 return;
             }
-            let (history, simulated) = run(seed, &folder);
+            let (history, simulated) = run(seed, &folder, fault);
             let mut sum = sum.lock().unwrap_or_else(PoisonError::into_inner);
             sum.seeds += 1;
             sum.simulated += simulated;
             sum.counts.add(&history.counts);
             if !history.violations().is_empty() {
-                let again = format!("again by: cargo run --release -p jeton-stack -- --seed {seed}");
+                let fault = fault.map_or_else(String::new, |fault| format!(" --fault {}", fault.name()));
+                let again = format!("again by: cargo run --release -p jeton-stack -- --seed {seed}{fault}");
                 sum.failed.push((seed, format!("seed {seed} fails\n{}{again}\n", history.timeline())));
             }
         }

@@ -14,7 +14,10 @@ use jeton_client::feed::TokenSource;
 use jeton_edge::sidecar::{Sidecar, SidecarConfig};
 use jeton_store::Disk;
 use jeton_testkit::Dice;
-use jeton_types::Secret;
+use jeton_types::{
+    Secret,
+    fault::{Fault, inject},
+};
 use tokio::{sync::Notify, time::sleep};
 
 use crate::{
@@ -112,9 +115,12 @@ const fn everywhere(port: u16) -> SocketAddr {
     SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port)
 }
 
-/// Plays one seed to its end. What went wrong is in the history; the folder is for the authority's keys and root token.
+/// Plays one seed to its end, with a rule of the product left out or with none. What went wrong is in the history; the
+/// folder is for the authority's keys and root token.
 #[must_use]
-pub fn run(seed: u64, folder: &Path) -> (History, Duration) {
+pub fn run(seed: u64, folder: &Path, fault: Option<Fault>) -> (History, Duration) {
+    // All hosts run in this thread.
+    let _broken = inject(fault);
     let mut dice = Dice::fixed(seed);
     let mut hosts = vec![Machine::new(AUTHORITY.to_owned(), &mut dice)];
     for number in 1..=1 + dice.below(3) {
