@@ -29,7 +29,6 @@ impl Watching {
     /// Until `stop` ends, or the store is gone.
     pub(crate) async fn run(self, stop: impl Future<Output = ()>) {
         tokio::select! {
-            biased;
             () = stop => {}
             () = self.watch() => {}
         }
@@ -46,7 +45,6 @@ impl Watching {
             }
             was_full = now.full;
             tokio::select! {
-                biased;
                 changed = space.changed() => {
                     if changed.is_err() {
                         return;

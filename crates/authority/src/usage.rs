@@ -68,7 +68,6 @@ impl OwnUse {
             }
         };
         tokio::select! {
-            biased;
             () = stop => {}
             () = hand_in => {}
         }

@@ -5,7 +5,10 @@
 
 use std::time::Duration;
 
-use jeton_types::{BootTime, Freshness, Now, UnixTime};
+use jeton_types::{
+    BootTime, Freshness, Now, UnixTime,
+    fault::{Fault, injected},
+};
 
 use crate::numbers::{JUMP_MAX, LEASE};
 
@@ -81,8 +84,11 @@ impl Lease {
     /// Authority time as this verifier must reckon it for expiry: that of the grant and a quarter more than its own
     /// elapsed time, so that it errs towards refusing (`feed-protocol.md` 15).
     #[must_use]
-    pub const fn authority_time_at(&self, now: BootTime) -> UnixTime {
+    pub fn authority_time_at(&self, now: BootTime) -> UnixTime {
         let elapsed = now.since(self.sent.boot);
+        if injected(Fault::ExpiryWithoutMargin) {
+            return self.authority_time.plus(elapsed);
+        }
         self.authority_time.plus(elapsed.saturating_add(Duration::from_nanos(elapsed.as_nanos() as u64 / 4)))
     }
 

@@ -7,7 +7,10 @@
 
 use std::fmt;
 
-use jeton_types::{Hash32, Revision, StartId};
+use jeton_types::{
+    Hash32, Revision, StartId,
+    fault::{Fault, injected},
+};
 
 use crate::record::Head;
 
@@ -80,13 +83,20 @@ impl fmt::Display for Lost {
 /// Judges a head. `authentic` says whether its seal is this authority's own.
 #[must_use]
 pub fn judge(head: &Head, authentic: bool, known: &HeadKnown) -> Judgement {
-    if !authentic {
+    if !authentic && !injected(Fault::UnauthenticHeadStops) {
         return Judgement::Foreign;
+    }
+    if injected(Fault::RollbackByNumberOnly) {
+        return match known.start_last {
+            Some(last) if head.revision > last => Judgement::Rollback(Lost::PastStart { last }),
+            _ if head.revision < known.retained_from => Judgement::TooOld,
+            _ => Judgement::Ours,
+        };
     }
     match known.start_last {
         None => Judgement::Rollback(Lost::Start(head.start)),
         Some(last) if head.revision > last => Judgement::Rollback(Lost::PastStart { last }),
-        Some(_) if head.revision < known.retained_from => Judgement::TooOld,
+        Some(_) if head.revision < known.retained_from && !injected(Fault::OldIsRollback) => Judgement::TooOld,
         // A head is always that of a record, so one that is missing was another one.
         Some(_) if known.chain_hash != Some(head.chain_hash) => Judgement::Rollback(Lost::History),
         Some(_) => Judgement::Ours,

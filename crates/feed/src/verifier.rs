@@ -19,7 +19,10 @@ mod tests;
 
 use std::{collections::VecDeque, time::Duration};
 
-use jeton_types::{BootTime, Now, Revision, SessionId};
+use jeton_types::{
+    BootTime, Now, Revision, SessionId,
+    fault::{Fault as Rule, injected},
+};
 
 use self::{backoff::Backoff, renewal::Held};
 pub use self::{
@@ -54,6 +57,8 @@ pub struct Session {
     /// The replica is what the log up to `watermark` leaves, so the next stream can go on from there.
     whole: bool,
     held: Option<Held>,
+    /// What is held was read from a disk, and no lease was granted on it yet.
+    unvouched: bool,
     head: Option<Head>,
     /// An unknown change stands in the way (`feed-protocol.md` 8): no renewal and no snapshot gets around it.
     needs_protocol: Option<u32>,
@@ -114,6 +119,7 @@ impl Session {
             seen: Revision::ZERO,
             whole: false,
             held: None,
+            unvouched: false,
             head: None,
             needs_protocol: None,
             last_heartbeat: None,
@@ -141,7 +147,14 @@ impl Session {
     /// authority lets it go on from there; if it does not, a snapshot comes.
     #[must_use]
     pub fn resuming(config: SessionConfig, now: Now, visible: Visible, watermark: Revision, head: Head) -> Self {
-        Self { applied: Some(visible), watermark, whole: true, head: Some(head), ..Self::new(config, now) }
+        Self {
+            applied: Some(visible),
+            watermark,
+            whole: true,
+            unvouched: true,
+            head: Some(head),
+            ..Self::new(config, now)
+        }
     }
 
     /// What another process could go on from, had it this replica: how far it is, and the last head seen. Nothing while the
@@ -475,7 +488,9 @@ impl Session {
 
     /// Ends the session by its own goodbye. The void comes first: after it no verdict leaves, so goodbye is true.
     fn end<R: Replica>(&mut self, why: Void, replica: &R, lost: Option<SessionLost>, out: &mut Vec<Effect>) {
-        replica.lease_void(why);
+        if !injected(Rule::GoodbyeBeforeStop) {
+            replica.lease_void(why);
+        }
         self.held = None;
         out.push(Effect::AsksFailed);
         match self.state {

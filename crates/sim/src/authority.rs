@@ -1,46 +1,51 @@
-//! The authority's machine: its store, the driver of its hub, and the streams.
+//! The authority's machine: its clocks, its process, and what it does with its store.
 
 use std::collections::BTreeMap;
 
 use jeton_feed::{
-    authority::{Committed, EvidenceKind, Hub, HubSetup, Input, ReceiptFacts, SessionFacts},
-    frame::{Cursor, Cut, cut},
-    message::{Hello, Refusal, Refused, ToAuthority, ToVerifier, Welcome},
-    numbers::{HEARTBEAT_EVERY, PROTOCOL},
-    record::{Change, Policy},
+    authority::{Committed, EvidenceKind, Hub, HubSetup, Input, ReceiptFacts},
+    message::{Hello, ToAuthority},
+    numbers::HEARTBEAT_EVERY,
+    record::{Change, Policy, TokenEntry},
 };
 use jeton_types::{
-    BootTime, Freshness, NamespaceName, Now, Revision, RevocationId, SessionId, StartId, TokenId, UnixTime,
+    BootTime, Freshness, NamespaceName, Now, Prefix, Revision, RevocationId, SessionId, StartId, TokenId, UnixTime,
+    fault::{Fault, injected},
+    token::mint,
 };
 
 use crate::{
-    Event, World,
-    clock::{MILLI, MachineClock, Rng},
-    net::{Feeder, Link, LinkId},
-    plan::{Action, FRESHNESS, Flaw, NAMESPACES, Plan, SERVED},
-    replica::bytes_of,
-    store::{SessionRow, Store, token_entry},
+    check::Token,
+    clock::{MILLI, MachineClock, Rng, SECOND},
+    net::{Link, LinkId},
+    plan::{Action, FRESHNESS, NAMESPACES, Plan},
+    store::{Store, token_entry},
     verifier::VerifierEvent,
+    world::{Event, World},
 };
 
 const CHECK_EVERY: u64 = 100 * MILLI;
-/// How long the next frame of a record may wait for the one before it.
-const FRAME_TAKES_MAX: u64 = 300 * MILLI;
+/// How often it is looked at while nothing is pending.
+const CHECK_EVERY_IDLE: u64 = 60 * SECOND;
+/// Tokens with an expiry that are asked for.
+const EXPIRING_MAX: usize = 4;
+/// Tokens that a namespace has from the beginning.
+const TOKENS_FIRST: usize = 12;
 
 pub(crate) struct AuthorityHost {
     pub(crate) clock: MachineClock,
     pub(crate) start: u64,
     pub(crate) hub: Option<Hub>,
     pub(crate) store: Store,
-    pub(crate) authority_time: UnixTime,
     pub(crate) verifier_tokens: Vec<TokenId>,
     /// Views on which a verification is under way.
-    reading: BTreeMap<u64, Revision>,
+    pub(crate) reading: BTreeMap<u64, Revision>,
     /// What the hub has been fed up to, and until when a feed is under way.
     fed: Revision,
     feed_last: u64,
     pub(crate) tick_at: u64,
     pub(crate) stopped_until: u64,
+    pub(crate) disk_bad_until: u64,
     pub(crate) thaw_at: Option<u64>,
     inbox: Vec<AuthorityEvent>,
     /// When it last went on after a stop, on its boot clock.
@@ -48,10 +53,15 @@ pub(crate) struct AuthorityHost {
     pub(crate) graces: BTreeMap<NamespaceName, Freshness>,
 }
 
-#[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "the largest lies still in the queue and is moved once")]
+#[derive(Debug)]
 pub(crate) enum AuthorityEvent {
-    Start,
-    Thaw,
+    Start {
+        start: u64,
+    },
+    Thaw {
+        at: u64,
+    },
     /// What was held back while the process was stopped is taken in, in order.
     GoOn,
     Mutate(Action),
@@ -60,12 +70,12 @@ pub(crate) enum AuthorityEvent {
     HelloDone {
         start: u64,
         link: LinkId,
-        hello: Hello,
+        hello: Box<Hello>,
         reading: u64,
     },
     Feed {
         start: u64,
-        committed: Committed,
+        committed: Box<Committed>,
     },
     Feeder {
         start: u64,
@@ -88,44 +98,27 @@ pub(crate) enum AuthorityEvent {
 }
 
 impl AuthorityHost {
-    pub(crate) fn new(plan: &Plan, rng: &mut Rng) -> Self {
-        let clock = MachineClock::new(plan.authority_rate, 500);
-        let mut host = Self {
-            authority_time: clock.now(0).real,
-            clock,
+    pub(crate) fn new(plan: &Plan) -> Self {
+        Self {
+            clock: MachineClock::new(plan.authority_rate, 500),
             start: 0,
             hub: None,
-            store: Store::default(),
+            store: Store::new(),
             verifier_tokens: Vec::new(),
             reading: BTreeMap::new(),
             fed: Revision::ZERO,
             feed_last: 0,
             tick_at: u64::MAX,
             stopped_until: 0,
+            disk_bad_until: 0,
             thaw_at: None,
             inbox: Vec::new(),
             resumed: BootTime::ZERO,
             graces: BTreeMap::new(),
-        };
-        let built_in = NamespaceName::built_in();
-        for _ in SERVED {
-            let entry = token_entry(bytes_of(rng));
-            host.verifier_tokens.push(entry.token);
-            host.store.commit(&built_in, host.authority_time, vec![Change::Token(entry)], None);
         }
-        for (name, freshness) in NAMESPACES {
-            let name: NamespaceName = name.parse().unwrap();
-            let freshness = freshness.parse().unwrap();
-            host.graces.insert(name.clone(), freshness);
-            let mut changes =
-                vec![Change::Policy(Policy { prefix: "test".parse().unwrap(), freshness, disabled: false })];
-            changes.extend((0..12).map(|_| Change::Token(token_entry(bytes_of(rng)))));
-            host.store.commit(&name, host.authority_time, changes, None);
-        }
-        host
     }
 
-    pub(crate) fn is_up(&self) -> bool {
+    pub(crate) const fn is_up(&self) -> bool {
         self.hub.is_some()
     }
 
@@ -137,12 +130,10 @@ impl AuthorityHost {
 
     pub(crate) fn receipts_pending(&self, t: u64, namespace: &NamespaceName) -> Vec<ReceiptFacts> {
         let Some(hub) = &self.hub else { return Vec::new() };
-        if hub.pending_count() == 0 {
-            return Vec::new();
-        }
+        let (now, authority_time) = self.time(t);
         let pending = self.store.log.iter().rev().take(40).filter_map(|entry| {
             let revocation = entry.committed.revocation.filter(|_| entry.committed.namespace == *namespace)?;
-            hub.receipt(revocation, self.clock.now(t), self.authority_time)
+            hub.receipt(revocation, now, authority_time)
         });
         pending.filter(|receipt| !receipt.complete).collect()
     }
@@ -153,34 +144,57 @@ impl AuthorityHost {
         Some(line.state == EvidenceKind::Fenced)
     }
 
-    pub(crate) fn time(&mut self, t: u64) -> (Now, UnixTime) {
+    /// Both clocks, and authority time: that of the boot clock, which no step of real time moves (`feed-protocol.md` 5).
+    pub(crate) fn time(&self, t: u64) -> (Now, UnixTime) {
         let now = self.clock.now(t);
-        self.authority_time = self.authority_time.max(now.real);
-        (now, self.authority_time)
+        (now, UnixTime::from_micros(1_700_000_000_000_000 + now.boot.as_nanos() / 1_000))
     }
 
-    fn setup(&mut self, t: u64, flaw: Option<Flaw>) -> HubSetup {
+    fn setup(&self, t: u64) -> HubSetup {
         let (now, authority_time) = self.time(t);
         let mut setup = self.store.setup(now, authority_time);
-        match flaw {
-            Some(Flaw::SessionsLostAtStart) => setup.sessions.clear(),
-            Some(Flaw::StartForgotten) => setup.now.boot = now.boot.minus(std::time::Duration::from_secs(60)),
-            Some(Flaw::NewestPolicyOnly) => {
-                let newest: BTreeMap<_, _> =
-                    setup.policies.iter().map(|policy| (policy.namespace.clone(), policy.clone())).collect();
-                setup.policies = newest.into_values().collect();
-            }
-            _ => {}
+        if injected(Fault::SkipSession) {
+            setup.sessions.clear();
+        }
+        if injected(Fault::RestartForgetsIntervals) {
+            setup.now.boot = now.boot.minus(std::time::Duration::from_secs(60));
+        }
+        if injected(Fault::GraceNewestOnly) {
+            let newest: BTreeMap<_, _> =
+                setup.policies.iter().map(|policy| (policy.namespace.clone(), policy.clone())).collect();
+            setup.policies = newest.into_values().collect();
         }
         setup
     }
 }
 
 impl World {
+    /// What the store holds before anything happens.
+    pub(crate) fn found(&mut self) {
+        let built_in = NamespaceName::built_in();
+        let (_, now) = self.authority.time(0);
+        for _ in 0..self.plan.verifiers {
+            let entry = token_entry(self.rng.bytes());
+            self.authority.verifier_tokens.push(entry.token);
+            self.authority.store.commit(&built_in, now, vec![Change::Token(entry)], None);
+        }
+        for (name, freshness) in NAMESPACES {
+            #[expect(clippy::unwrap_used, reason = "constants of this world")]
+            let (prefix, freshness) = (name.parse().unwrap(), freshness.parse().unwrap());
+            let name = namespace_named(name);
+            self.authority.graces.insert(name.clone(), freshness);
+            let mut changes = vec![Change::Policy(Policy { prefix, freshness, disabled: false })];
+            for _ in 0..TOKENS_FIRST {
+                changes.push(Change::Token(self.token_new(&name, None)));
+            }
+            self.authority.store.commit(&name, now, changes, None);
+        }
+    }
+
     pub(crate) fn authority_event(&mut self, event: AuthorityEvent) {
         let stopped_until = self.authority.stopped_until;
         match event {
-            AuthorityEvent::Thaw | AuthorityEvent::Start => self.authority_take(event),
+            AuthorityEvent::Thaw { .. } | AuthorityEvent::Start { .. } => self.authority_take(event),
             AuthorityEvent::GoOn if self.t < stopped_until => {
                 self.schedule(stopped_until, Event::Authority(AuthorityEvent::GoOn));
             }
@@ -202,22 +216,28 @@ impl World {
 
     fn authority_take(&mut self, event: AuthorityEvent) {
         match event {
-            AuthorityEvent::Thaw => {
-                self.authority.clock.freeze(self.t, false);
-                self.authority.thaw_at = None;
+            AuthorityEvent::Thaw { at } => {
+                if self.authority.thaw_at == Some(at) {
+                    self.authority.clock.freeze(self.t, false);
+                    self.authority.thaw_at = None;
+                }
             }
             AuthorityEvent::GoOn => {}
-            AuthorityEvent::Start => self.authority_start(),
+            AuthorityEvent::Start { start } => {
+                if start == self.authority.start && !self.authority.is_up() {
+                    self.authority_start();
+                }
+            }
             _ if !self.authority.is_up() => {}
             AuthorityEvent::Mutate(action) => self.mutate(action),
             AuthorityEvent::Message(link, message) => {
-                if self.is_open_at_authority(link) && !self.links[&link].broken {
+                if self.is_open_at_authority(link) && !self.links[link].broken {
                     self.message(link, message);
                 }
             }
             AuthorityEvent::Closed(link) => {
-                if self.links[&link].start == self.authority.start {
-                    let closed = self.links.get_mut(&link).unwrap();
+                if self.links[link].start == self.authority.start {
+                    let closed = &mut self.links[link];
                     closed.open_at_authority = false;
                     closed.feeder = None;
                     self.hub_step(Input::StreamClosed { stream: Link::stream(link) });
@@ -226,7 +246,7 @@ impl World {
             AuthorityEvent::HelloDone { start, link, hello, reading } => {
                 if start == self.authority.start {
                     if self.is_open_at_authority(link) {
-                        self.hello_done(link, hello);
+                        self.hello_done(link, *hello);
                     }
                     self.authority.reading.remove(&reading);
                     self.released();
@@ -234,7 +254,7 @@ impl World {
             }
             AuthorityEvent::Feed { start, committed } => {
                 if start == self.authority.start {
-                    self.feed(committed);
+                    self.feed(*committed);
                 }
             }
             AuthorityEvent::Feeder { start, link } => {
@@ -244,6 +264,8 @@ impl World {
             }
             AuthorityEvent::Heartbeat { start } => {
                 if start == self.authority.start {
+                    let next = self.t + self.authority.clock.lasts(HEARTBEAT_EVERY);
+                    self.schedule(next, Event::Authority(AuthorityEvent::Heartbeat { start }));
                     self.heartbeat();
                 }
             }
@@ -254,7 +276,8 @@ impl World {
                 }
             }
             AuthorityEvent::Stored { start, receipt } => {
-                if start == self.authority.start {
+                // A write that failed: the hub tells the receipt again.
+                if start == self.authority.start && self.t >= self.authority.disk_bad_until {
                     let before = self.authority.store.receipts.insert(receipt.revocation, (*receipt).clone());
                     self.check.stored(&receipt, before.as_ref());
                     self.hub_step(Input::ReceiptStored { revocation: receipt.revocation });
@@ -263,13 +286,20 @@ impl World {
             AuthorityEvent::Check { start } => {
                 if start == self.authority.start {
                     self.bound_check();
-                    self.schedule(self.t + CHECK_EVERY, Event::Authority(AuthorityEvent::Check { start }));
+                    let every = if self.is_hot() { CHECK_EVERY } else { CHECK_EVERY_IDLE };
+                    self.schedule(self.t + every, Event::Authority(AuthorityEvent::Check { start }));
                 }
             }
         }
     }
 
     fn authority_start(&mut self) {
+        if self.t < self.authority.disk_bad_until {
+            // The start is a record: without it there is none.
+            let start = self.authority.start;
+            self.schedule(self.t + 300 * MILLI, Event::Authority(AuthorityEvent::Start { start }));
+            return;
+        }
         self.check.seen.starts += 1;
         let t = self.t;
         let host = &mut self.authority;
@@ -277,24 +307,24 @@ impl World {
         let start = host.start;
         host.reading.clear();
         host.tick_at = u64::MAX;
+        self.note("authority", || format!("starts, for the {start}. time"));
         self.start_record();
-        let host = &mut self.authority;
-        let setup = host.setup(t, self.plan.flaw);
-        host.fed = setup.head.revision;
+        let setup = self.authority.setup(t);
+        self.authority.fed = setup.head.revision;
         self.check.acked.clear();
         for pending in &setup.pending {
             self.check.waits(pending.revocation, &pending.namespace, setup.now.boot);
         }
-        let now = host.clock.now(t).boot;
+        let now = self.authority.clock.now(t).boot;
         self.check.wait_anew(now);
-        host.hub = Some(Hub::new(setup));
+        self.authority.hub = Some(Hub::new(setup));
         self.hub_step(Input::Tick);
         self.schedule(t, Event::Authority(AuthorityEvent::Heartbeat { start }));
         self.schedule(t, Event::Authority(AuthorityEvent::Check { start }));
     }
 
     pub(crate) fn start_record(&mut self) -> StartId {
-        let start = StartId::from_bytes(bytes_of(&mut self.rng));
+        let start = StartId::from_bytes(self.rng.bytes());
         self.commit(&NamespaceName::built_in(), vec![Change::Start(start)], None);
         start
     }
@@ -303,81 +333,172 @@ impl World {
         if self.authority.hub.take().is_none() {
             return;
         }
+        self.check.seen.crashes += 1;
+        self.note("authority", || "is killed".to_owned());
         self.authority.start += 1;
-        let open: Vec<LinkId> =
-            self.links.iter().filter(|(_, link)| link.open_at_authority).map(|(id, _)| *id).collect();
-        for id in open {
-            self.links.get_mut(&id).unwrap().feeder = None;
-            self.close_down(id);
+        for id in self.links_open() {
+            if self.links[id].open_at_authority {
+                self.links[id].feeder = None;
+                self.close_down(id);
+            }
         }
-        self.schedule(self.t + down, Event::Authority(AuthorityEvent::Start));
+        let start = self.authority.start;
+        self.schedule(self.t + down, Event::Authority(AuthorityEvent::Start { start }));
     }
 
     fn mutate(&mut self, action: Action) {
-        let name = |index: usize| -> NamespaceName { NAMESPACES[index].0.parse().unwrap() };
         match action {
             Action::Revoke { namespace } => {
-                let namespace = name(namespace);
-                let Some(token) = self.authority.store.active(&namespace).first().copied() else { return };
+                let namespace = namespace_named(NAMESPACES[namespace].0);
+                let Some(token) = self.authority.store.active(&namespace).next().map(|entry| entry.token) else {
+                    return;
+                };
                 self.revoke(&namespace, &[token]);
             }
             Action::RevokeMany { namespace, tokens } => {
-                let namespace = name(namespace);
-                let ends: Vec<TokenId> = self.authority.store.active(&namespace).into_iter().take(tokens).collect();
-                let fresh = (0..tokens).map(|_| Change::Token(token_entry(bytes_of(&mut self.rng)))).collect();
-                self.commit(&namespace, fresh, None);
-                if !ends.is_empty() {
+                let namespace = namespace_named(NAMESPACES[namespace].0);
+                let active = self.authority.store.active(&namespace);
+                let ends: Vec<TokenId> = active.take(tokens).map(|entry| entry.token).collect();
+                let fresh = (0..tokens).map(|_| Change::Token(self.token_new(&namespace, None))).collect();
+                if self.write(&namespace, fresh, None) && !ends.is_empty() {
                     self.revoke(&namespace, &ends);
                 }
             }
             Action::Issue { namespace } => {
-                let entry = token_entry(bytes_of(&mut self.rng));
-                self.commit(&name(namespace), vec![Change::Token(entry)], None);
+                self.issue(namespace, None);
+            }
+            Action::IssueShort { namespace, ttl } => {
+                if let Some(token) = self.issue(namespace, Some(ttl)) {
+                    self.expiring.push(token);
+                    let old = self.expiring.len().saturating_sub(EXPIRING_MAX);
+                    self.expiring.drain(..old);
+                }
+            }
+            Action::FirstUse { namespace, place } => {
+                if let Some(token) = self.issue(namespace, None) {
+                    self.first_use(token, NAMESPACES[namespace].0, place);
+                }
             }
             Action::Policy { namespace, freshness } => {
-                let namespace = name(namespace);
+                let namespace = namespace_named(NAMESPACES[namespace].0);
+                #[expect(clippy::unwrap_used, reason = "constants of this world")]
                 let freshness: Freshness = FRESHNESS[freshness].parse().unwrap();
-                let longest = self.authority.graces.get_mut(&namespace).unwrap();
-                if freshness.grace() > longest.grace() {
+                if let Some(longest) = self.authority.graces.get_mut(&namespace)
+                    && freshness.grace() > longest.grace()
+                {
                     *longest = freshness;
                 }
                 let policy = Policy { freshness, ..self.authority.store.policy(&namespace) };
-                self.commit(&namespace, vec![Change::Policy(policy)], None);
+                self.check.seen.policies += 1;
+                self.note("authority", || format!("{namespace} becomes {freshness}"));
+                self.write(&namespace, vec![Change::Policy(policy)], None);
             }
-            Action::RevokeOwn { verifier, another_after } => {
+            // What is given out by data that are put back is given to nobody.
+            Action::RevokeOwn { verifier, another_after } if !self.check.put_back => {
                 let built_in = NamespaceName::built_in();
                 let token = self.authority.verifier_tokens[verifier];
-                let entry = token_entry(bytes_of(&mut self.rng));
-                self.authority.verifier_tokens[verifier] = entry.token;
-                self.commit(&built_in, vec![Change::Token(entry)], None);
-                self.revoke(&built_in, &[token]);
-                let at = self.t + another_after * MILLI;
-                self.schedule(at, Event::Verifier(verifier, VerifierEvent::Token));
+                let entry = token_entry(self.rng.bytes());
+                let another = entry.token;
+                if self.write(&built_in, vec![Change::Token(entry)], None) {
+                    self.authority.verifier_tokens[verifier] = another;
+                    let who = self.verifier_name(verifier);
+                    self.note("authority", || format!("revokes the token that {who} connects with"));
+                    self.revoke(&built_in, &[token]);
+                    let at = self.t + another_after * MILLI;
+                    self.schedule(at, Event::Verifier(verifier, VerifierEvent::Token));
+                }
             }
-            _ => unreachable!("not a mutation"),
+            _ => {}
         }
+    }
+
+    fn issue(&mut self, namespace: usize, ttl: Option<u64>) -> Option<TokenId> {
+        let namespace = namespace_named(NAMESPACES[namespace].0);
+        let entry = self.token_new(&namespace, ttl);
+        let token = entry.token;
+        self.write(&namespace, vec![Change::Token(entry)], None).then_some(token)
+    }
+
+    /// Mints a token; it counts as issued once its record is there.
+    fn token_new(&mut self, namespace: &NamespaceName, ttl: Option<u64>) -> TokenEntry {
+        let bytes = self.rng.bytes();
+        let mut random = [0; 24];
+        random[..16].copy_from_slice(&bytes);
+        let (_, now) = self.authority.time(self.t);
+        // What commits below takes this very revision.
+        let birth = self.authority.store.revision().next(now).unwrap_or_default();
+        #[expect(clippy::unwrap_used, reason = "the names of this world are prefixes")]
+        let prefix: Prefix = namespace.as_str().parse().unwrap();
+        let minted = mint(&prefix, birth, random);
+        let expires_at = ttl.map(|ttl| now.plus(std::time::Duration::from_millis(ttl)));
+        let entry = TokenEntry { digest: minted.digest, expires_at, ..token_entry(bytes) };
+        if !self.check.put_back {
+            let name = format!("tok-{}", self.check.tokens.len() + 1);
+            let text = minted.text.expose().clone();
+            let token = Token { name, text, namespace: namespace.clone(), issued: u64::MAX, expires_at };
+            self.check.tokens.insert(entry.token, token);
+        }
+        entry
     }
 
     fn revoke(&mut self, namespace: &NamespaceName, tokens: &[TokenId]) {
         let changes = tokens.iter().map(|token| self.authority.store.end_of(namespace, *token)).collect();
-        let revocation = RevocationId::from_bytes(bytes_of(&mut self.rng));
-        self.commit(namespace, changes, Some(revocation));
+        let revocation = RevocationId::from_bytes(self.rng.bytes());
+        let names: Vec<String> = tokens.iter().map(|token| self.check.token_name(*token)).collect();
+        self.note("authority", || format!("revokes {} of {namespace}", names.join(" ")));
+        self.write(namespace, changes, Some(revocation));
+    }
+
+    /// A write that may fail, or of which nobody knows whether it did: then the process ends, and reads again.
+    fn write(&mut self, namespace: &NamespaceName, changes: Vec<Change>, revocation: Option<RevocationId>) -> bool {
+        if !self.authority.is_up() {
+            return false;
+        }
+        if self.t >= self.authority.disk_bad_until {
+            self.commit(namespace, changes, revocation);
+            return true;
+        }
+        match self.rng.below(3) {
+            0 => {
+                self.check.seen.writes_failed += 1;
+                self.note("authority", || "a write fails and is refused".to_owned());
+            }
+            roll => {
+                self.check.seen.writes_unknown += 1;
+                self.note("authority", || {
+                    format!("a write fails after it {}", ["", "got lost", "was kept"][roll as usize])
+                });
+                if roll == 2 {
+                    self.commit(namespace, changes, revocation);
+                }
+                self.authority_crash(500 * MILLI);
+            }
+        }
+        false
     }
 
     /// Makes a record durable. The hub and the streams learn of it in their time, in whichever order.
     fn commit(&mut self, namespace: &NamespaceName, changes: Vec<Change>, revocation: Option<RevocationId>) {
         let (_, authority_time) = self.authority.time(self.t);
+        for change in &changes {
+            if let Change::Token(entry) = change
+                && let Some(token) = self.check.tokens.get_mut(&entry.token)
+            {
+                token.issued = self.t;
+            }
+        }
         let mut committed = self.authority.store.commit(namespace, authority_time, changes, revocation);
         committed.boot = self.authority.clock.now(self.t).boot;
         let start = self.authority.start;
         let fed_at = (self.t + self.rng.below(10 * MILLI)).max(self.authority.feed_last);
         self.authority.feed_last = fed_at;
+        let committed = Box::new(committed);
         self.schedule(fed_at, Event::Authority(AuthorityEvent::Feed { start, committed }));
-        let links: Vec<LinkId> =
-            self.links.iter().filter(|(_, link)| link.feeder.is_some()).map(|(id, _)| *id).collect();
-        for link in links {
-            let at = self.t + self.rng.below(10 * MILLI);
-            self.schedule(at, Event::Authority(AuthorityEvent::Feeder { start, link }));
+        for link in self.links_open() {
+            if self.links[link].feeder.is_some() {
+                let at = self.t + self.rng.below(10 * MILLI);
+                self.schedule(at, Event::Authority(AuthorityEvent::Feeder { start, link }));
+            }
         }
     }
 
@@ -396,170 +517,32 @@ impl World {
     }
 
     /// Acknowledges what every verification under way has seen.
-    fn released(&mut self) {
+    pub(crate) fn released(&mut self) {
         let host = &self.authority;
         let mut revision = host.fed;
-        if self.plan.flaw != Some(Flaw::HelloNotCounted) {
+        if !injected(Fault::HelloBeforeCut) {
             revision = host.reading.values().copied().min().map_or(revision, |view| view.min(revision));
         }
         self.hub_step(Input::AuthorityAcked { revision });
     }
 
-    fn message(&mut self, link: LinkId, message: ToAuthority) {
-        let stream = Link::stream(link);
-        match message {
-            ToAuthority::Hello(hello) => self.hello(link, hello),
-            ToAuthority::Ack { revision } => {
-                if let Some(session) = self.links[&link].session {
-                    let acked = self.check.acked.entry(session).or_default();
-                    *acked = revision.max(*acked);
-                }
-                self.hub_step(Input::Ack { stream, revision });
-            }
-            ToAuthority::Renew { request } => {
-                let token_good = self.token_good(link);
-                self.hub_step(Input::Renew { stream, request, token_good });
-            }
-            ToAuthority::Ask { request } => {
-                self.feeder_run(link);
-                let watermark = self.fed_on(link);
-                self.send_down(link, ToVerifier::Watermark { request, watermark });
-            }
-            // Use decides nothing here.
-            ToAuthority::Usage(_) => {}
-            ToAuthority::Goodbye => self.hub_step(Input::Goodbye { stream }),
-        }
-    }
-
-    /// A hello is a verification of its token, on the view of this moment.
-    fn hello(&mut self, link: LinkId, hello: Hello) {
-        if !self.token_good(link) {
-            let refused = Refused { why: Refusal::Unauthenticated, message: "another token is needed".to_owned() };
-            self.send_down(link, ToVerifier::Refused(refused));
-            self.close_down(link);
-            return;
-        }
-        let reading = self.rng.next_u64();
-        self.authority.reading.insert(reading, self.authority.store.head().revision);
-        let takes = if self.rng.chance(20) { 600 } else { 20 };
-        let at = self.t + self.rng.below(takes * MILLI);
-        let start = self.authority.start;
-        self.schedule(at, Event::Authority(AuthorityEvent::HelloDone { start, link, hello, reading }));
-    }
-
-    fn hello_done(&mut self, link: LinkId, hello: Hello) {
-        let (session, stream, token) = (hello.session, Link::stream(link), self.links[&link].token);
-        let head = self.authority.store.head();
-        match self.authority.store.sessions.get(&session) {
-            None => {
-                let facts = SessionFacts {
-                    session,
-                    verifier: hello.verifier.clone(),
-                    credential: token_entry(*session.as_bytes()).credential,
-                    namespaces: hello.namespaces.clone(),
-                    // With a copy it knows no more than that.
-                    opened: hello.resume.unwrap_or(head.revision),
-                    place: hello.place,
-                };
-                self.authority.store.sessions.insert(session, SessionRow { facts: facts.clone(), ended: None });
-                self.hub_step(Input::SessionOpened(facts));
-            }
-            Some(row) if row.ended.is_none() => {}
-            _ => {
-                self.send_down(link, ToVerifier::Ended);
-                self.close_down(link);
-                return;
-            }
-        }
-        self.links.get_mut(&link).unwrap().session = Some(session);
-        let epoch = hello.epoch;
-        let looks = !matches!(self.plan.flaw, Some(Flaw::HelloNotSummedUp | Flaw::ResumeAfterFirstFrame));
-        let contradicts = |resume| self.authority.store.contradicts(&hello, resume);
-        let mismatch = looks && hello.resume.is_some_and(contradicts);
-        let resume = hello.resume.filter(|_| !mismatch);
-        self.hub_step(Input::StreamOpened { session, stream, epoch, token, resume });
-        if !hello.claims.is_empty() {
-            self.hub_step(Input::Claimed { stream, sessions: hello.claims.clone() });
-        }
-        if !self.is_open_at_authority(link) {
-            return;
-        }
-        let (_, authority_time) = self.authority.time(self.t);
-        self.send_urgent(
-            link,
-            ToVerifier::Welcome(Welcome { protocol: PROTOCOL, resume, mismatch, head, authority_time, foreign: false }),
-        );
-        let cursor = resume.unwrap_or_else(|| {
-            let before = self.plan.flaw == Some(Flaw::SnapshotOfBefore);
-            let (at, messages) = self.authority.store.snapshot(&hello.namespaces, before);
-            messages.into_iter().for_each(|message| self.send_down(link, message));
-            at
-        });
-        self.links.get_mut(&link).unwrap().feeder = Some(Feeder::new(hello.namespaces, cursor));
-        self.feeder_run(link);
-    }
-
-    /// Sends what there is, one change in a frame, and a frame now and then.
-    fn feeder_run(&mut self, id: LinkId) {
-        loop {
-            let link = self.links.get_mut(&id).unwrap();
-            let Some(feeder) = link.feeder.as_mut().filter(|feeder| feeder.busy_until <= self.t) else { return };
-            let log = &self.authority.store.log;
-            let from = log.partition_point(|entry| entry.record.revision <= feeder.cursor);
-            let Some(entry) = log[from..].iter().find(|entry| feeder.namespaces.contains(&entry.record.namespace))
-            else {
-                feeder.cursor = self.authority.store.head().revision;
-                return;
-            };
-            let revision = entry.record.revision;
-            let message = match cut(&entry.record, feeder.half, 1, |_| 1) {
-                Cut::Whole(record) => {
-                    feeder.cursor = revision;
-                    ToVerifier::Record(record)
-                }
-                Cut::Part(frame, Some(next)) => {
-                    feeder.half = next;
-                    feeder.busy_until = self.t + self.rng.below(FRAME_TAKES_MAX);
-                    let (start, at) = (self.authority.start, feeder.busy_until);
-                    self.check.seen.parts += 1;
-                    self.schedule(at, Event::Authority(AuthorityEvent::Feeder { start, link: id }));
-                    ToVerifier::Frame(frame)
-                }
-                Cut::Part(frame, None) => {
-                    (feeder.half, feeder.cursor) = (Cursor::FIRST, revision);
-                    ToVerifier::Frame(frame)
-                }
-            };
-            self.send_down(id, message);
-        }
-    }
-
-    /// What was sent of all on a link.
-    fn fed_on(&self, id: LinkId) -> Revision {
-        self.links[&id].feeder.as_ref().map_or(Revision::ZERO, |feeder| feeder.cursor)
-    }
-
-    fn heartbeat(&mut self) {
-        let start = self.authority.start;
-        let next = self.t + self.authority.clock.lasts(HEARTBEAT_EVERY);
-        self.schedule(next, Event::Authority(AuthorityEvent::Heartbeat { start }));
-        let links: Vec<LinkId> =
-            self.links.iter().filter(|(_, link)| link.feeder.is_some()).map(|(id, _)| *id).collect();
-        for link in links {
-            self.feeder_run(link);
-            let head = self.authority.store.head();
-            let (_, authority_time) = self.authority.time(self.t);
-            let watermark = self.fed_on(link);
-            self.send_down(link, ToVerifier::Heartbeat { watermark, authority_time, head });
-        }
-    }
-
     pub(crate) fn token_good(&self, link: LinkId) -> bool {
-        self.authority.store.is_active(&NamespaceName::built_in(), self.links[&link].token)
+        self.authority.store.is_active(&NamespaceName::built_in(), self.links[link].token)
     }
 
     pub(crate) fn is_open_at_authority(&self, link: LinkId) -> bool {
-        let link = &self.links[&link];
+        let link = &self.links[link];
         link.open_at_authority && link.start == self.authority.start
     }
+}
+
+/// One of this world's namespaces.
+pub(crate) fn namespace_named(name: &str) -> NamespaceName {
+    #[expect(clippy::unwrap_used, reason = "the names are constants of this world")]
+    name.parse().unwrap()
+}
+
+/// For who draws without a world.
+pub(crate) const fn rng_of(plan: &Plan) -> Rng {
+    Rng(plan.seed)
 }

@@ -3,42 +3,42 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jeton_feed::{authority::ReceiptFacts, frame::Frame, message::ToVerifier};
-use jeton_types::{BootTime, NamespaceName, Revision, RevocationId, SessionId, TokenId};
+use jeton_types::{BootTime, NamespaceName, Revision, RevocationId, SessionId, TokenId, UnixTime};
 
-/// How often something happened that the properties are about; a world in which nothing does proves nothing.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Sightings {
-    pub receipts: u64,
-    pub acked: u64,
-    pub goodbye: u64,
-    pub succeeded: u64,
-    pub tombstones: u64,
-    pub fenced: u64,
-    pub fences_taken_back: u64,
-    pub grants: u64,
-    pub answers_live: u64,
-    pub answers_in_grace: u64,
-    pub stale: u64,
-    pub jumps: u64,
-    pub starts: u64,
-    pub ended_streams: u64,
-    pub rotten: u64,
-    pub mistrusted: u64,
-    /// Frames that were not the last of their record.
-    pub parts: u64,
-    /// Streams that ended for a verifier that had a part of a record.
-    pub halves: u64,
-    pub copies: u64,
-    pub warm: u64,
-    pub warm_grants: u64,
-    /// Milliseconds of authority's clock.
-    pub strict_receipt_max: u64,
+use crate::{sightings::Sightings, trace::seconds};
+
+/// The tokens that are asked for at once, of those that must not be accepted: the newest, and some older ones.
+const ASKED_NEWEST: usize = 10;
+
+/// A token that was issued, and whose issue returned.
+#[derive(Debug, Clone)]
+pub(crate) struct Token {
+    pub(crate) name: String,
+    pub(crate) text: String,
+    pub(crate) namespace: NamespaceName,
+    pub(crate) issued: u64,
+    pub(crate) expires_at: Option<UnixTime>,
+}
+
+/// A property that does not hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// The property and what happened.
+    pub text: String,
+    /// Whom and what it is about, as the timeline names them.
+    pub subjects: Vec<String>,
+    /// When, on the world's clock.
+    pub t: u64,
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct Checker {
-    /// From when no token of these may be found good.
+    pub(crate) t: u64,
+    pub(crate) tokens: BTreeMap<TokenId, Token>,
+    pub(crate) sessions: BTreeMap<SessionId, String>,
+    /// From when no token of these may be found good, and in the order of that.
     completed: BTreeMap<TokenId, u64>,
+    order: Vec<TokenId>,
     floors: BTreeMap<NamespaceName, Revision>,
     /// What each session has acknowledged in this start, on what was then its newest stream.
     pub(crate) acked: BTreeMap<SessionId, Revision>,
@@ -49,13 +49,26 @@ pub(crate) struct Checker {
     /// Since when on the authority's boot clock each pending one has been waiting in this start.
     pending: BTreeMap<RevocationId, (NamespaceName, BootTime)>,
     fenced: BTreeSet<(RevocationId, SessionId)>,
+    /// The authority runs on data that were put back: nothing that it says is believed.
+    pub(crate) put_back: bool,
     pub(crate) seen: Sightings,
-    pub(crate) violation: Option<String>,
+    pub(crate) violation: Option<Violation>,
 }
 
 impl Checker {
-    pub(crate) fn violated(&mut self, what: impl FnOnce() -> String) {
-        self.violation.get_or_insert_with(what);
+    pub(crate) fn violated(&mut self, subjects: impl IntoIterator<Item = String>, what: impl FnOnce() -> String) {
+        if self.violation.is_none() {
+            let subjects = subjects.into_iter().collect();
+            self.violation = Some(Violation { text: what(), subjects, t: self.t });
+        }
+    }
+
+    pub(crate) fn token_name(&self, token: TokenId) -> String {
+        self.tokens.get(&token).map_or_else(|| token.to_string(), |known| known.name.clone())
+    }
+
+    pub(crate) fn session_name(&self, session: SessionId) -> String {
+        self.sessions.get(&session).cloned().unwrap_or_else(|| session.to_string())
     }
 
     /// S1: a token was found good by a verification whose table read began at `t`.
@@ -63,13 +76,25 @@ impl Checker {
         if let Some(since) = self.completed.get(&token).copied()
             && t >= since
         {
-            self.violated(|| format!("S1: {who} accepted {token} at {t}, complete since {since}"));
+            let name = self.token_name(token);
+            self.violated([name.clone(), who.to_owned()], || {
+                format!(
+                    "S1, receipt soundness: {who} accepted {name} on a read that began at {}, and its receipt was complete at {}",
+                    seconds(t).trim(),
+                    seconds(since).trim()
+                )
+            });
         }
     }
 
-    /// Tokens whose receipt is complete at `t`.
-    pub(crate) fn dead(&self, t: u64) -> Vec<TokenId> {
-        self.completed.iter().filter(|(_, since)| **since <= t).map(|(token, _)| *token).collect()
+    /// Some of the tokens whose receipt is complete.
+    pub(crate) fn dead(&self, roll: usize) -> Vec<TokenId> {
+        let newest = self.order.len().saturating_sub(ASKED_NEWEST);
+        let mut asked = self.order[newest..].to_vec();
+        if newest > 0 {
+            asked.extend([self.order[roll % newest], self.order[roll / 7 % newest]]);
+        }
+        asked
     }
 
     pub(crate) fn is_dead(&self, token: TokenId) -> bool {
@@ -82,32 +107,43 @@ impl Checker {
         let acked = self.acked.get(&session).copied();
         for namespace in namespaces {
             let floor = self.floors.get(namespace).copied().unwrap_or_default();
-            if acked.is_none_or(|acked| acked < floor) {
-                self.violated(|| format!("S2: {session} granted at {acked:?}, below the floor {floor} of {namespace}"));
+            if acked.is_none_or(|acked| acked < floor) && !self.put_back {
+                let name = self.session_name(session);
+                self.violated([name.clone()], || {
+                    format!(
+                        "S2, floor: {name} was granted a lease at {acked:?}, below the floor {floor} of {namespace}"
+                    )
+                });
             }
         }
     }
 
     /// S8: a session is sent something; no snapshot is older than anything before it, be it a part of a record.
     pub(crate) fn sent(&mut self, session: SessionId, message: &ToVerifier) {
-        let newest = self.sent.entry(session).or_default();
         match message {
             ToVerifier::Record(record) | ToVerifier::Frame(Frame { record, .. }) => {
+                let newest = self.sent.entry(session).or_default();
                 *newest = record.revision.max(*newest);
             }
-            ToVerifier::SnapshotBegin { at } if at < newest => {
-                let text = format!("S8: {session} is sent a snapshot of {at} after a part of {newest}");
-                self.violated(|| text);
+            ToVerifier::SnapshotBegin { at } if !self.put_back => {
+                let newest = self.sent.get(&session).copied().unwrap_or_default();
+                if *at < newest {
+                    let name = self.session_name(session);
+                    self.violated([name.clone()], || {
+                        format!("S8, feed: {name} is sent a snapshot of {at} after a part of {newest}")
+                    });
+                }
             }
             _ => {}
         }
     }
 
     /// S3: a session may answer and has not applied `revision`.
-    pub(crate) fn may_answer(&mut self, session: SessionId, receipt: &ReceiptFacts, t: u64, fenced: bool) {
-        if fenced {
-            self.violated(|| format!("S3: {session} may answer at {t} but is fenced for {}", receipt.revision));
-        }
+    pub(crate) fn may_answer(&mut self, session: SessionId, receipt: &ReceiptFacts) {
+        let (name, revocation) = (self.session_name(session), receipt.revision);
+        self.violated([name.clone()], || {
+            format!("S3, intervals: {name} may answer and has not applied {revocation}, and is fenced for it")
+        });
     }
 
     pub(crate) fn fence_seen(&mut self, revocation: RevocationId, session: SessionId, fenced: bool) {
@@ -118,37 +154,60 @@ impl Checker {
         }
     }
 
-    /// A receipt was found complete, before it is durable. S18: it was not before.
-    pub(crate) fn complete(&mut self, receipt: &ReceiptFacts, tokens: &[TokenId], boot: BootTime, t: u64) {
+    /// A receipt was found complete, before it is durable. S18: it was not before. Says after how many milliseconds.
+    pub(crate) fn complete(
+        &mut self,
+        receipt: &ReceiptFacts,
+        tokens: &[TokenId],
+        boot: BootTime,
+        resumed: BootTime,
+    ) -> Option<u64> {
+        if self.put_back {
+            return None;
+        }
         if self.stored.contains(&receipt.revocation) && !receipt.complete {
-            self.violated(|| format!("S18: {} is retracted", receipt.revocation));
+            self.violated([], || format!("S18, monotone receipts: {} is retracted", receipt.revocation));
         }
         for token in tokens {
-            self.completed.entry(*token).or_insert(t);
+            if !self.completed.contains_key(token) {
+                self.completed.insert(*token, self.t);
+                if self.tokens.contains_key(token) {
+                    self.order.push(*token);
+                }
+            }
         }
         let floor = self.floors.entry(receipt.namespace.clone()).or_default();
         *floor = receipt.revision.max(*floor);
-        if let Some((_, since)) = self.pending.remove(&receipt.revocation) {
-            self.seen.receipts += 1;
-            if receipt.namespace.as_str() == "acme" {
-                let took = boot.since(since).as_millis() as u64;
-                self.seen.strict_receipt_max = self.seen.strict_receipt_max.max(took);
-            }
+        let (_, since) = self.pending.remove(&receipt.revocation)?;
+        self.seen.receipts += 1;
+        let took = boot.since(since).as_millis() as u64;
+        // A process that is stopped completes nothing; what is promised is of one that runs.
+        if receipt.namespace.as_str() == "acme" && resumed <= since {
+            self.seen.strict_receipt_max = self.seen.strict_receipt_max.max(took);
         }
+        Some(took)
     }
 
     /// S18: what was durable is what stays.
     pub(crate) fn stored(&mut self, receipt: &ReceiptFacts, before: Option<&ReceiptFacts>) {
+        if self.put_back {
+            return;
+        }
         self.stored.insert(receipt.revocation);
         if before.is_some_and(|before| before != receipt) {
-            self.violated(|| format!("S18: {} is told anew with other evidence", receipt.revocation));
+            self.violated([], || {
+                format!("S18, monotone receipts: {} is told anew with other evidence", receipt.revocation)
+            });
         }
     }
 
     /// A pending receipt waits anew, from a commit or a start.
     pub(crate) fn waits(&mut self, revocation: RevocationId, namespace: &NamespaceName, boot: BootTime) {
+        if self.put_back {
+            return;
+        }
         if self.stored.contains(&revocation) {
-            self.violated(|| format!("S18: {revocation} is pending again"));
+            self.violated([], || format!("S18, monotone receipts: {revocation} is pending again"));
         }
         self.pending.insert(revocation, (namespace.clone(), boot));
     }
@@ -159,10 +218,14 @@ impl Checker {
 
     /// L1: no receipt waits for longer than its bound.
     pub(crate) fn bounded(&mut self, boot: BootTime, bound: impl Fn(&NamespaceName) -> std::time::Duration) {
+        if self.put_back {
+            return;
+        }
         let late = self.pending.iter().find(|(_, (namespace, since))| boot.since(*since) > bound(namespace));
         if let Some((revocation, (namespace, since))) = late {
-            let text = format!("L1: {revocation} of {namespace} waits for {:?}", boot.since(*since));
-            self.violated(|| text);
+            let waits = boot.since(*since);
+            let text = format!("L1, receipts complete: {revocation} of {namespace} waits for {waits:?}");
+            self.violated([], || text);
         }
     }
 

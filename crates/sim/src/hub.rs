@@ -7,26 +7,39 @@ use jeton_feed::{
 };
 use jeton_types::{Freshness, Now};
 
-use super::{Event, World, authority::AuthorityEvent, clock::MILLI, net::Link};
+use crate::{
+    authority::AuthorityEvent,
+    clock::MILLI,
+    net::Link,
+    world::{Event, World},
+};
 
 impl World {
     pub(crate) fn hub_step(&mut self, input: Input) {
         let (now, authority_time) = self.authority.time(self.t);
         let Some(hub) = &mut self.authority.hub else { return };
         let effects = hub.step(now, authority_time, input);
-        let mut jumped = false;
+        let (mut jumped, mut streams) = (false, false);
         for effect in effects {
             jumped |= effect == Effect::JumpSeen;
+            streams |= matches!(effect, Effect::ReceiptComplete(_));
             self.hub_effect(effect, now);
         }
         if jumped {
             self.check.seen.jumps += 1;
+            self.note("authority", || "sees that its machine was paused: a new start".to_owned());
             self.check.acked.clear();
             self.check.wait_anew(now.boot);
             let start = self.start_record();
             self.hub_step(Input::Restarted { start });
         }
-        self.dead_streams_check();
+        if streams {
+            self.dead_streams_check();
+        }
+        self.hub_wake();
+    }
+
+    pub(crate) fn hub_wake(&mut self) {
         let host = &mut self.authority;
         let Some(hub) = &host.hub else { return };
         if hub.next_wakeup().as_nanos() == u64::MAX {
@@ -39,51 +52,75 @@ impl World {
         }
     }
 
-    pub(crate) fn hub_effect(&mut self, effect: Effect, now: Now) {
+    fn hub_effect(&mut self, effect: Effect, now: Now) {
         match effect {
             Effect::Send { stream, message } => {
-                if !self.is_open_at_authority(stream.0) {
+                let link = Link::of(stream);
+                if !self.is_open_at_authority(link) {
                     return;
                 }
                 match &message {
                     ToVerifier::Grant(_) => {
-                        let session = self.links[&stream.0].session.unwrap();
-                        let namespaces = self.authority.store.sessions[&session].facts.namespaces.clone();
-                        self.check.granted(session, &namespaces);
+                        if let Some(session) = self.links[link].session
+                            && let Some(row) = self.authority.store.sessions.get(&session)
+                        {
+                            self.check.granted(session, &row.facts.namespaces);
+                        }
                     }
-                    ToVerifier::End { .. } => self.check.seen.ended_streams += 1,
+                    ToVerifier::End { .. } => {
+                        self.check.seen.ended_streams += 1;
+                        self.note("authority", || format!("ends the session of stream {link}: its token has ended"));
+                    }
                     _ => {}
                 }
-                self.send_urgent(stream.0, message);
+                self.send_urgent(link, message);
             }
             Effect::Cut { stream } => {
-                if self.is_open_at_authority(stream.0) {
-                    self.links.get_mut(&stream.0).unwrap().feeder = None;
-                    self.close_down(stream.0);
-                    self.schedule(self.t + MILLI, Event::Authority(AuthorityEvent::Closed(stream.0)));
+                let link = Link::of(stream);
+                if self.is_open_at_authority(link) {
+                    self.links[link].feeder = None;
+                    self.close_down(link);
+                    self.schedule(self.t + MILLI, Event::Authority(AuthorityEvent::Closed(link)));
                 }
             }
             Effect::ReceiptComplete(receipt) => {
                 let log = &self.authority.store.log;
-                let entry = log.iter().find(|entry| entry.record.revision == receipt.revision).unwrap();
-                self.check.complete(&receipt, &entry.committed.ended_tokens, now.boot, self.t);
-                for line in &receipt.evidence {
-                    match line.state {
-                        EvidenceKind::Acked => self.check.seen.acked += 1,
-                        EvidenceKind::Goodbye => self.check.seen.goodbye += 1,
-                        EvidenceKind::Fenced => self.check.seen.fenced += 1,
-                        EvidenceKind::Succeeded => self.check.seen.succeeded += 1,
-                        EvidenceKind::Pending => {
-                            self.check.violated(|| format!("S1: complete with a line {line:?}"));
+                let place = log.binary_search_by_key(&receipt.revision, |entry| entry.record.revision);
+                let Ok(place) = place else { return };
+                let tokens = log[place].committed.ended_tokens.clone();
+                let took = self.check.complete(&receipt, &tokens, now.boot, self.authority.resumed);
+                let names: Vec<String> = tokens.iter().map(|token| self.check.token_name(*token)).collect();
+                if let Some(took) = took {
+                    let mut lines = Vec::new();
+                    for line in &receipt.evidence {
+                        let seen = &mut self.check.seen;
+                        match line.state {
+                            EvidenceKind::Acked => seen.acked += 1,
+                            EvidenceKind::Goodbye => seen.goodbye += 1,
+                            EvidenceKind::Fenced => seen.fenced += 1,
+                            EvidenceKind::Succeeded => seen.succeeded += 1,
+                            EvidenceKind::Pending => {
+                                self.check.violated(names.clone(), || {
+                                    format!("S1, receipt soundness: complete with a pending line {line:?}")
+                                });
+                            }
+                        }
+                        if let Some(session) = line.session.filter(|_| self.told) {
+                            lines.push(format!("{} {}", self.check.session_name(session), line.state));
                         }
                     }
+                    self.note("authority", || {
+                        format!("receipt of {} complete after {took} ms: {}", names.join(" "), lines.join(", "))
+                    });
+                    self.probe_all();
                 }
-                self.probe_all();
                 let (start, at) = (self.authority.start, self.t + self.rng.below(30 * MILLI));
                 let receipt = Box::new(receipt);
                 self.schedule(at, Event::Authority(AuthorityEvent::Stored { start, receipt }));
             }
             Effect::SessionEnded { session, evidence, at } => {
+                let name = self.check.session_name(session);
+                self.note("authority", || format!("{name} is over: {evidence}"));
                 if evidence == EvidenceKind::Succeeded {
                     self.succession_check(session);
                 }
@@ -102,11 +139,15 @@ impl World {
     /// S1 for the built-in namespace: no stream is left of a token whose receipt is complete.
     pub(crate) fn dead_streams_check(&mut self) {
         let start = self.authority.start;
-        let alive = |link: &&Link| link.start == start && link.open_at_authority && link.feeder.is_some();
-        let dead = self.links.values().filter(alive).find(|link| self.check.is_dead(link.token));
-        if let Some(link) = dead {
-            let text = format!("S1: verifier {} has a stream of {} at {}", link.verifier, link.token, self.t);
-            self.check.violated(|| text);
+        for id in self.links_open() {
+            let link = &self.links[id];
+            let alive = link.start == start && link.open_at_authority && link.feeder.is_some();
+            if alive && self.check.is_dead(link.token) && !self.check.put_back {
+                let (who, token) = (self.verifier_name(link.verifier), self.check.token_name(link.token));
+                self.check.violated([who.clone(), token.clone()], || {
+                    format!("S1, receipt soundness: {who} has a stream of {token}, whose receipt is complete")
+                });
+            }
         }
     }
 

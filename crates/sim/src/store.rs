@@ -1,4 +1,4 @@
-//! What the authority has made durable: it survives every crash of this world.
+//! What the authority has made durable: it survives every crash of this world, and only a person puts it back.
 
 use std::collections::BTreeMap;
 
@@ -6,12 +6,16 @@ use jeton_feed::{
     authority::{Committed, Evidence, EvidenceKind, HubSetup, Pending, PolicyFact, ReceiptFacts, SessionFacts},
     message::{Hello, SnapshotPart, ToVerifier},
     record::{Change, EndReason, Head, Policy, Record, TokenEntry},
+    rollback::{HeadKnown, Judgement, judge},
     set_hash::SetHash,
 };
 use jeton_types::{
-    AddressList, BootTime, CredentialId, Digest, Hash32, NamespaceName, Now, Revision, RevocationId, ScopeSet,
-    SessionId, StartId, TokenId, UnixTime,
+    AddressList, BootTime, CredentialId, Digest, Freshness, Hash32, NamespaceName, Now, Revision, RevocationId,
+    ScopeSet, SessionId, StartId, TokenId, UnixTime,
+    fault::{Fault, injected},
 };
+
+use crate::clock::mix;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
@@ -24,6 +28,29 @@ struct Rows {
     policy: Policy,
     last: Revision,
     tokens: BTreeMap<TokenId, TokenEntry>,
+    sum: SetHash,
+}
+
+impl Rows {
+    fn new(name: &NamespaceName) -> Self {
+        // No two namespaces share a prefix.
+        let prefix = if name.is_built_in() { "jeton" } else { name.as_str() };
+        #[expect(clippy::unwrap_used, reason = "the names of this world are prefixes")]
+        let policy = Policy { prefix: prefix.parse().unwrap(), freshness: Freshness::Strict, disabled: false };
+        Self { sum: SetHash::of_policy(name, &policy), policy, last: Revision::ZERO, tokens: BTreeMap::new() }
+    }
+
+    fn policy_set(&mut self, name: &NamespaceName, to: &Policy) {
+        self.sum = self.sum.minus(SetHash::of_policy(name, &self.policy)).plus(SetHash::of_policy(name, to));
+        self.policy = to.clone();
+    }
+
+    fn put(&mut self, entry: TokenEntry) {
+        self.sum = self.sum.plus(SetHash::of_entry(&entry));
+        if let Some(before) = self.tokens.insert(entry.token, entry) {
+            self.sum = self.sum.minus(SetHash::of_entry(&before));
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -32,27 +59,45 @@ pub(crate) struct SessionRow {
     pub(crate) ended: Option<(EvidenceKind, UnixTime)>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct Store {
     pub(crate) log: Vec<Entry>,
     rows: BTreeMap<NamespaceName, Rows>,
-    /// Before the last record.
-    rows_before: (Revision, BTreeMap<NamespaceName, Rows>),
+    /// Before the last record; kept for the fault that sends it.
+    rows_before: Option<(Revision, BTreeMap<NamespaceName, Rows>)>,
     pub(crate) sessions: BTreeMap<SessionId, SessionRow>,
     pub(crate) receipts: BTreeMap<RevocationId, ReceiptFacts>,
-    start: Option<StartId>,
+    head: Head,
+    /// Every start but the one that runs, with its last revision.
+    starts: BTreeMap<StartId, Revision>,
+    /// Records below this are gone from the log.
+    pub(crate) retained_from: Revision,
 }
 
 impl Store {
+    pub(crate) fn new() -> Self {
+        let start = StartId::from_bytes([0; 16]);
+        Self {
+            log: Vec::new(),
+            rows: BTreeMap::new(),
+            rows_before: None,
+            sessions: BTreeMap::new(),
+            receipts: BTreeMap::new(),
+            head: Head { revision: Revision::ZERO, start, chain_hash: Hash32::ZERO, mac: None },
+            starts: BTreeMap::new(),
+            retained_from: Revision::ZERO,
+        }
+    }
+
     pub(crate) fn head(&self) -> Head {
-        let revision = self.log.last().map_or(Revision::ZERO, |entry| entry.record.revision);
-        Head { revision, start: self.start(), chain_hash: Hash32::ZERO, mac: None }
+        self.head.clone()
     }
 
-    pub(crate) fn start(&self) -> StartId {
-        self.start.unwrap_or(StartId::from_bytes([0; 16]))
+    pub(crate) const fn revision(&self) -> Revision {
+        self.head.revision
     }
 
+    #[expect(clippy::unwrap_used, reason = "the revisions of a world do not run out, and it ends what there is")]
     pub(crate) fn commit(
         &mut self,
         namespace: &NamespaceName,
@@ -60,43 +105,42 @@ impl Store {
         changes: Vec<Change>,
         revocation: Option<RevocationId>,
     ) -> Committed {
-        self.rows_before = (self.head().revision, self.rows.clone());
-        let revision = self.head().revision.next(now).unwrap();
-        let rows = self.rows.entry(namespace.clone()).or_insert_with(|| Rows {
-            policy: Policy {
-                prefix: "test".parse().unwrap(),
-                freshness: jeton_types::Freshness::Strict,
-                disabled: false,
-            },
-            last: Revision::ZERO,
-            tokens: BTreeMap::new(),
-        });
+        if injected(Fault::StaleSnapshot) {
+            self.rows_before = Some((self.head.revision, self.rows.clone()));
+        }
+        let revision = self.head.revision.next(now).unwrap();
+        let rows = self.rows.entry(namespace.clone()).or_insert_with(|| Rows::new(namespace));
         let predecessor = std::mem::replace(&mut rows.last, revision);
         let (mut policy, mut ended_tokens) = (None, Vec::new());
         for change in &changes {
             match change {
                 Change::Policy(to) => {
-                    rows.policy = to.clone();
+                    rows.policy_set(namespace, to);
                     policy = Some(to.freshness);
                 }
-                Change::Token(entry) => {
-                    rows.tokens.insert(entry.token, entry.clone());
-                }
+                Change::Token(entry) => rows.put(entry.clone()),
                 Change::End { token, reason, .. } => {
-                    rows.tokens.get_mut(token).unwrap().ended = Some(*reason);
+                    let mut entry = rows.tokens[token].clone();
+                    entry.end(*reason);
+                    rows.put(entry);
                     ended_tokens.push(*token);
                 }
-                Change::Start(start) => self.start = Some(*start),
+                Change::Start(start) => {
+                    self.starts.insert(self.head.start, self.head.revision);
+                    self.head.start = *start;
+                }
                 Change::Deadline { .. } | Change::Collected { .. } | Change::Unknown { .. } => {}
             }
         }
-        let set_hash = Some(rows_hash(namespace, rows));
+        let set_hash = Some(rows.sum.to_hash());
+        let chain_hash = chained(&self.head.chain_hash, revision, self.head.start);
+        self.head = sealed(Head { revision, chain_hash, start: self.head.start, mac: None });
         let record = Record {
             revision,
             predecessor,
             namespace: namespace.clone(),
-            start: self.start(),
-            chain_hash: Hash32::ZERO,
+            start: self.head.start,
+            chain_hash,
             set_hash,
             committed_at: now,
             changes,
@@ -109,7 +153,7 @@ impl Store {
             policy,
             revocation,
             ended_tokens,
-            head: Head { revision, ..self.head() },
+            head: self.head(),
         };
         self.log.push(Entry { record, committed: committed.clone() });
         committed
@@ -119,10 +163,10 @@ impl Store {
         self.rows[namespace].policy.clone()
     }
 
-    /// Tokens that have not ended.
-    pub(crate) fn active(&self, namespace: &NamespaceName) -> Vec<TokenId> {
-        let tokens = self.rows.get(namespace).into_iter().flat_map(|rows| &rows.tokens);
-        tokens.filter(|(_, entry)| entry.ended.is_none()).map(|(token, _)| *token).collect()
+    /// Tokens that have not ended, and do not by themselves.
+    pub(crate) fn active<'a>(&'a self, namespace: &NamespaceName) -> impl Iterator<Item = &'a TokenEntry> + use<'a> {
+        let tokens = self.rows.get(namespace).into_iter().flat_map(|rows| rows.tokens.values());
+        tokens.filter(|entry| entry.ended.is_none() && entry.expires_at.is_none())
     }
 
     pub(crate) fn is_active(&self, namespace: &NamespaceName, token: TokenId) -> bool {
@@ -135,12 +179,14 @@ impl Store {
     }
 
     /// All that is enforced, or, from a view that was opened too early, that was before the last record.
-    pub(crate) fn snapshot(&self, namespaces: &[NamespaceName], before: bool) -> (Revision, Vec<ToVerifier>) {
-        let (at, tables) =
-            if before { (self.rows_before.0, &self.rows_before.1) } else { (self.head().revision, &self.rows) };
+    pub(crate) fn snapshot(&self, namespaces: &[NamespaceName]) -> (Revision, Vec<ToVerifier>) {
+        let (at, tables) = match &self.rows_before {
+            Some((at, rows)) if injected(Fault::StaleSnapshot) => (*at, rows),
+            _ => (self.head.revision, &self.rows),
+        };
         let rows_of = |namespace: &NamespaceName| {
             let rows = &tables[namespace];
-            let set_hash = Some(rows_hash(namespace, rows));
+            let set_hash = Some(rows.sum.to_hash());
             let (policy, rows) = (rows.policy.clone(), rows.tokens.values().cloned().collect());
             ToVerifier::SnapshotRows(SnapshotPart { namespace: namespace.clone(), policy, rows, set_hash })
         };
@@ -154,8 +200,46 @@ impl Store {
     pub(crate) fn contradicts(&self, hello: &Hello, resume: Revision) -> bool {
         hello.namespaces.iter().zip(&hello.set_hashes).any(|(namespace, said)| {
             let rows = &self.rows[namespace];
-            resume >= rows.last && *said != rows_hash(namespace, rows)
+            resume >= rows.last && *said != rows.sum.to_hash()
         })
+    }
+
+    /// What a head that is shown means here (`feed-protocol.md` 26).
+    pub(crate) fn judge(&self, head: &Head) -> Judgement {
+        let authentic = sealed(head.clone()).mac == head.mac && head.mac.is_some();
+        let start_last = if head.start == self.head.start {
+            Some(self.head.revision)
+        } else {
+            self.starts.get(&head.start).copied()
+        };
+        let retained_from = self.retained_from;
+        let chain_hash = self.chain_hash(head.revision).filter(|_| head.revision >= retained_from);
+        judge(head, authentic, &HeadKnown { start_last, chain_hash, retained_from })
+    }
+
+    /// Whether the head is of this very history.
+    pub(crate) fn knows(&self, head: &Head) -> bool {
+        self.chain_hash(head.revision) == Some(head.chain_hash)
+    }
+
+    fn chain_hash(&self, revision: Revision) -> Option<Hash32> {
+        let place = self.log.binary_search_by_key(&revision, |entry| entry.record.revision).ok()?;
+        Some(self.log[place].record.chain_hash)
+    }
+
+    /// Whether the log does not reach back to what follows `resume`.
+    pub(crate) fn is_cut_above(&self, resume: Revision) -> bool {
+        let next = self.log.partition_point(|entry| entry.record.revision <= resume);
+        self.log.get(next).is_some_and(|entry| entry.record.revision < self.retained_from)
+    }
+
+    /// Cuts the log below the first record that was committed at or after `from`; says whether anything went.
+    pub(crate) fn cut(&mut self, from: UnixTime) -> bool {
+        let place = self.log.partition_point(|entry| entry.committed.committed_at < from);
+        let to = self.log.get(place).map_or(self.head.revision, |entry| entry.record.revision);
+        let moved = to > self.retained_from;
+        self.retained_from = to.max(self.retained_from);
+        moved
     }
 
     pub(crate) fn setup(&self, now: Now, authority_time: UnixTime) -> HubSetup {
@@ -176,7 +260,7 @@ impl Store {
             })
         };
         HubSetup {
-            start: self.start(),
+            start: self.head.start,
             now,
             authority_time,
             head: self.head(),
@@ -194,9 +278,29 @@ impl Store {
     }
 }
 
-fn rows_hash(namespace: &NamespaceName, rows: &Rows) -> Hash32 {
-    let entries = rows.tokens.values().map(SetHash::of_entry);
-    entries.fold(SetHash::of_policy(namespace, &rows.policy), SetHash::plus).to_hash()
+/// The hash of a record and all before it.
+fn chained(before: &Hash32, revision: Revision, start: StartId) -> Hash32 {
+    let mut state = revision.get();
+    spread(&[before.as_bytes(), start.as_bytes()], &mut state)
+}
+
+/// With the seal of the one authority of this world.
+fn sealed(head: Head) -> Head {
+    let mac = spread(&[&head.sealed_bytes()], &mut 0x006b_6579_u64.clone());
+    Head { mac: Some(mac), ..head }
+}
+
+/// Thirty-two bytes made of others. Nobody in this world is after a collision.
+fn spread(parts: &[&[u8]], state: &mut u64) -> Hash32 {
+    for byte in parts.iter().copied().flatten() {
+        *state = mix(*state ^ u64::from(*byte)).wrapping_add(0x9e37_79b9_7f4a_7c15);
+    }
+    let mut bytes = [0; 32];
+    for lane in bytes.chunks_exact_mut(8) {
+        *state = mix(state.wrapping_add(1));
+        lane.copy_from_slice(&state.to_be_bytes());
+    }
+    Hash32(bytes)
 }
 
 fn ended_since(row: &SessionRow, committed: &Committed) -> Option<Evidence> {
@@ -214,6 +318,7 @@ fn ended_since(row: &SessionRow, committed: &Committed) -> Option<Evidence> {
     })
 }
 
+/// An entry of these bytes; nobody has a text for it.
 pub(crate) fn token_entry(bytes: [u8; 16]) -> TokenEntry {
     let mut digest = [0; 32];
     digest[..16].copy_from_slice(&bytes);

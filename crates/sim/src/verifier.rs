@@ -1,32 +1,32 @@
-//! A verifier's machine: its process, the driver of its session, and the verifications that it answers.
+//! A verifier's machine: its process, and the driver of its session.
 
 use jeton_feed::{
-    lease::Standing,
-    message::{ToAuthority, ToVerifier, Welcome},
+    message::{Hello, ToAuthority, ToVerifier, Welcome},
     replica::Visible,
-    verifier::{Effect, Input, Session, SessionConfig},
+    verifier::{Effect, Input, Note, Session, SessionConfig},
 };
-use jeton_types::{NamespaceName, Revision, SessionId, TokenId};
+use jeton_types::{
+    NamespaceName, Revision, SessionId, TokenId,
+    fault::{Fault, injected},
+};
+use jeton_verifier::first_use::FirstUse;
 
 use crate::{
-    Event, World,
-    authority::AuthorityHost,
+    ask::{Asker, Begun, Reading},
+    authority::namespace_named,
     clock::{MILLI, MachineClock, Rng},
     net::LinkId,
-    plan::{Flaw, Plan, Rot, SERVED, TWIN, TWIN_OF},
-    replica::{Reading, TestReplica, bytes_of},
+    plan::{Plan, Rot, TWIN, TWIN_OF, served},
+    replica::{self, Replica, RottingTable},
     state::{Copy, Folder},
+    world::{Event, World},
 };
 
-/// How often each process is asked about everything that it must not accept.
-const PROBE_EVERY: u64 = 250 * MILLI;
-
 pub(crate) struct VerifierHost {
-    namespaces: Vec<NamespaceName>,
+    pub(crate) namespaces: Vec<NamespaceName>,
     pub(crate) clock: MachineClock,
-    flaw: Option<Flaw>,
-    life: u64,
-    pub(super) process: Option<Process>,
+    pub(crate) life: u64,
+    pub(crate) process: Option<Process>,
     pub(crate) token: TokenId,
     pub(crate) stopped_until: u64,
     pub(crate) stalled_until: u64,
@@ -36,54 +36,69 @@ pub(crate) struct VerifierHost {
     pub(crate) up_from: u64,
     pub(crate) down_from: u64,
     pub(crate) folder: Option<Folder>,
+    /// What becomes of the next copy: whether it is torn, or not made at all.
+    pub(crate) copy_fails: Option<bool>,
     /// It works in the other's folder, whose lock excludes nobody.
     pub(crate) intrudes: bool,
+    /// Its next hello shows a head that nobody sealed.
+    pub(crate) forges: bool,
+    /// It was fed from data that were put back: what it holds is of no history that counts.
+    pub(crate) tainted: bool,
 }
 
-pub(super) struct Process {
-    pub(super) session: Session,
-    pub(super) replica: TestReplica,
+pub(crate) struct Process {
+    pub(crate) session: Session,
+    pub(crate) replica: Replica,
+    pub(crate) first_use: FirstUse,
+    pub(crate) askers: Vec<Asker>,
     /// It was granted a lease.
-    granted: bool,
+    pub(crate) granted: bool,
     warm: bool,
     link: Option<LinkId>,
     /// The stream that is to be opened; another one replaces it.
     attempt: u64,
     /// The earliest tick under way.
     tick_at: u64,
-    /// How many snapshots there had been when the table was found to be wrong.
+    /// Snapshots that were put in force, and how many there had been when the table was found to be wrong.
+    snapshots: u64,
     mistrusted: Option<u64>,
     /// A record of which a part has come.
     half: Option<Revision>,
-    /// For the flawed one: where it could go on, and where it says that it can.
+    /// For the fault of that name: where it could go on, and where it says that it can.
     overstated: Option<(Revision, Revision)>,
     /// What was wrong at the last hello.
     hello_wrong: Vec<NamespaceName>,
     /// What of that was wrong when the authority let the stream go on from it, how far it was then, and the snapshots by then.
     welcomed_wrong: Option<(Vec<NamespaceName>, Revision, u64)>,
+    /// The last hello, the token it came with, and what was acknowledged first.
+    pub(crate) first_said: Option<(Hello, TokenId, Option<Revision>)>,
 }
 
 impl Process {
     /// The table was found to be wrong, and no snapshot has come since.
-    fn is_mistrusted(&self) -> bool {
-        self.mistrusted == Some(self.replica.snapshots.get())
+    pub(crate) fn is_mistrusted(&self) -> bool {
+        self.mistrusted == Some(self.snapshots)
     }
 
     /// The authority has said what it had to say of the hello, and what was wrong still is.
-    fn is_welcomed_wrong(&self) -> bool {
+    fn is_welcomed_wrong(&self, namespaces: &[NamespaceName]) -> bool {
         self.welcomed_wrong.as_ref().is_some_and(|(wrong, head, snapshots)| {
-            let still = self.replica.wrong();
-            *snapshots == self.replica.snapshots.get()
-                && jeton_feed::replica::Replica::watermark(&self.replica) >= *head
+            let still = replica::any_table(&self.replica, namespaces, RottingTable::is_written_wrong);
+            *snapshots == self.snapshots
+                && self.replica.watermark() >= *head
                 && wrong.iter().any(|name| still.contains(name))
         })
     }
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) enum VerifierEvent {
-    Start,
-    Thaw,
+    Start {
+        life: u64,
+    },
+    Thaw {
+        at: u64,
+    },
     /// What was held back while the process was stopped is taken in, in order.
     GoOn,
     /// The newest token is delivered.
@@ -113,32 +128,38 @@ pub(crate) enum VerifierEvent {
     },
     ProbeEnd {
         life: u64,
-        begun: u64,
+        begun: Begun,
         readings: Vec<Reading>,
+    },
+    Present {
+        life: u64,
+        token: TokenId,
+    },
+    FirstUseTick {
+        life: u64,
     },
 }
 
 impl VerifierHost {
-    pub(crate) fn new(index: usize, plan: &Plan, authority: &AuthorityHost) -> Self {
-        let rate = match plan.flaw {
-            Some(Flaw::DriftBeyondMargin) => 600_000,
-            _ => plan.verifier_rates[index],
-        };
+    pub(crate) fn new(index: usize, plan: &Plan, token: TokenId) -> Self {
+        let rate = if injected(Fault::DriftBeyondMargin) { 600_000 } else { plan.verifier_rate(index) };
         Self {
-            namespaces: SERVED[index].iter().map(|name| name.parse().unwrap()).collect(),
+            namespaces: served(index).iter().map(|name| namespace_named(name)).collect(),
             clock: MachineClock::new(rate, 1_000 * (index as u64 + 1)),
-            flaw: plan.flaw,
             life: 0,
             process: None,
-            token: authority.verifier_tokens[index],
+            token,
             stopped_until: 0,
             stalled_until: 0,
             thaw_at: None,
             inbox: Vec::new(),
             up_from: 0,
             down_from: 0,
-            folder: Folder::of(index, plan.flaw),
+            folder: Folder::of(index),
+            copy_fails: None,
             intrudes: false,
+            forges: false,
+            tainted: false,
         }
     }
 
@@ -149,12 +170,17 @@ impl VerifierHost {
     }
 
     pub(crate) fn is_live(&self, t: u64) -> bool {
-        self.process.as_ref().is_some_and(|process| process.replica.is_live(self.clock.now(t)))
+        let now = self.clock.now(t);
+        self.process.as_ref().and_then(|process| process.replica.lease()).is_some_and(|lease| {
+            matches!(lease.standing(now, jeton_types::Freshness::Strict), jeton_feed::lease::Standing::Live(_))
+        })
     }
 
     /// Lets a row of the table rot, if there is one; says whether there was.
     pub(crate) fn rot(&self, row: usize, how: Rot, rng: &mut Rng) -> bool {
-        self.process.as_ref().is_some_and(|process| process.replica.rot(row, how, rng))
+        let Some(tables) = self.process.as_ref().and_then(|process| process.replica.tables()) else { return false };
+        let name = &self.namespaces[row % self.namespaces.len()];
+        tables.of(name).is_some_and(|(_, table)| table.rot(row, how, rng))
     }
 
     /// The session of its process, if it has one.
@@ -162,7 +188,7 @@ impl VerifierHost {
         Some(self.process.as_ref()?.session.config().session)
     }
 
-    fn reachable(&self, t: u64) -> bool {
+    pub(crate) const fn reachable(&self, t: u64) -> bool {
         t >= self.up_from && t >= self.down_from
     }
 }
@@ -171,8 +197,11 @@ impl World {
     pub(crate) fn verifier_event(&mut self, index: usize, event: VerifierEvent) {
         let host = &mut self.verifiers[index];
         match &event {
-            VerifierEvent::Thaw | VerifierEvent::Start | VerifierEvent::Exit { .. } => {}
-            VerifierEvent::ProbeOften { .. } | VerifierEvent::ProbeBegin { .. } | VerifierEvent::ProbeEnd { .. } => {
+            VerifierEvent::Thaw { .. } | VerifierEvent::Start { .. } | VerifierEvent::Exit { .. } => {}
+            VerifierEvent::ProbeOften { .. }
+            | VerifierEvent::ProbeBegin { .. }
+            | VerifierEvent::ProbeEnd { .. }
+            | VerifierEvent::Present { .. } => {
                 if self.t < host.stopped_until {
                     self.schedule(self.verifiers[index].stopped_until, Event::Verifier(index, event));
                     return;
@@ -206,20 +235,27 @@ impl World {
     fn verifier_take(&mut self, index: usize, event: VerifierEvent) {
         let host = &mut self.verifiers[index];
         match event {
-            VerifierEvent::Thaw => {
-                host.clock.freeze(self.t, false);
-                host.thaw_at = None;
+            VerifierEvent::Thaw { at } => {
+                if host.thaw_at == Some(at) {
+                    host.clock.freeze(self.t, false);
+                    host.thaw_at = None;
+                }
             }
             VerifierEvent::GoOn => {}
-            VerifierEvent::Start => self.verifier_start(index),
+            VerifierEvent::Start { life } => {
+                if host.life == life && host.process.is_none() {
+                    self.verifier_start(index);
+                }
+            }
             VerifierEvent::Token => {
                 host.token = self.authority.verifier_tokens[index];
                 self.verifier_step(index, Input::TokenChanged);
             }
             VerifierEvent::Leave { span } => {
                 let life = host.life;
+                self.note(&self.verifier_name(index), || "says goodbye".to_owned());
                 self.verifier_step(index, Input::Leave);
-                // A flawed one answers on until it exits.
+                // One that answers on after its goodbye has time to be seen.
                 self.schedule(self.t + 2_000 * MILLI, Event::Verifier(index, VerifierEvent::Exit { life, span }));
             }
             VerifierEvent::Exit { life, span } => {
@@ -229,15 +265,19 @@ impl World {
             }
             VerifierEvent::Open { life, attempt } => self.verifier_open(index, life, attempt),
             VerifierEvent::Message(link, message) => {
-                if self.is_current(index, link) && !self.links[&link].broken {
+                if self.is_current(index, link) && !self.links[link].broken {
                     self.verifier_step(index, Input::Message(message));
                 }
             }
             VerifierEvent::Closed(link) => {
                 if self.is_current(index, link) {
-                    self.links.get_mut(&link).unwrap().open_at_verifier = false;
-                    self.verifiers[index].process.as_mut().unwrap().link = None;
+                    self.links[link].open_at_verifier = false;
+                    if let Some(process) = &mut self.verifiers[index].process {
+                        process.link = None;
+                    }
                     self.verifier_step(index, Input::Disconnected);
+                } else {
+                    self.links[link].open_at_verifier = false;
                 }
             }
             VerifierEvent::Tick { life, at } => {
@@ -249,26 +289,25 @@ impl World {
                     self.verifier_step(index, Input::Tick);
                 }
             }
-            VerifierEvent::ProbeOften { life } => {
+            VerifierEvent::ProbeOften { life } => self.probe_often(index, life),
+            VerifierEvent::ProbeBegin { life } => self.probe_begin(index, life),
+            VerifierEvent::ProbeEnd { life, begun, readings } => self.probe_end(index, life, begun, readings),
+            VerifierEvent::Present { life, token } => self.present(index, life, token),
+            VerifierEvent::FirstUseTick { life } => {
                 if host.life == life {
-                    if self.rng.chance(4) {
-                        self.copy_write(index);
-                    }
-                    self.schedule(self.t + PROBE_EVERY, Event::Verifier(index, VerifierEvent::ProbeOften { life }));
-                    self.probe_begin(index, life);
+                    self.first_use_tick(index);
                 }
             }
-            VerifierEvent::ProbeBegin { life } => self.probe_begin(index, life),
-            VerifierEvent::ProbeEnd { life, begun, readings } => self.probe_end(index, life, begun, &readings),
         }
     }
 
     fn verifier_start(&mut self, index: usize) {
-        let session = SessionId::from_bytes(bytes_of(&mut self.rng));
+        let session = SessionId::from_bytes(self.rng.bytes());
         let name = if index == TWIN { TWIN_OF } else { index };
         let (place, claims) = self.state_open(index).unzip();
         self.state_add(index, session);
         let copy = self.copy_read(index);
+        #[expect(clippy::unwrap_used, reason = "a number makes a good name")]
         let config = SessionConfig {
             verifier: format!("edge-{name}").parse().unwrap(),
             session,
@@ -280,31 +319,46 @@ impl World {
         let host = &mut self.verifiers[index];
         host.life += 1;
         let life = host.life;
-        let (now, namespaces) = (host.clock.now(self.t), host.namespaces.clone());
+        let now = host.clock.now(self.t);
         let warm = copy.is_some();
         let (session, replica) = match copy {
-            None => (Session::new(config, now), TestReplica::new(namespaces, host.flaw)),
+            None => (Session::new(config, now), Replica::new(&host.namespaces)),
             Some(Copy { replica, watermark, head, .. }) => (
                 Session::resuming(config, now, Visible::up_to(watermark), watermark, head),
-                TestReplica::warm(namespaces, host.flaw, replica, watermark),
+                replica::warm(&host.namespaces, replica, watermark),
             ),
         };
         host.process = Some(Process {
             session,
             replica,
+            first_use: FirstUse::new(),
+            askers: Vec::new(),
             granted: false,
             warm,
             link: None,
             attempt: 0,
             tick_at: u64::MAX,
+            snapshots: 0,
             mistrusted: None,
             half: None,
             overstated: None,
             hello_wrong: Vec::new(),
             welcomed_wrong: None,
+            first_said: None,
         });
+        self.session_named(index);
+        let who = self.verifier_name(index);
+        self.note(&who, || format!("starts{}", if warm { " on the copy of its replica" } else { "" }));
         self.verifier_step(index, Input::Tick);
         self.schedule(self.t, Event::Verifier(index, VerifierEvent::ProbeOften { life }));
+    }
+
+    fn session_named(&mut self, index: usize) {
+        let host = &self.verifiers[index];
+        if let Some(session) = host.session() {
+            let name = format!("edge-{index}/{}", self.check.sessions.len() + 1);
+            self.check.sessions.insert(session, name);
+        }
     }
 
     pub(crate) fn verifier_crash(&mut self, index: usize, down: u64) {
@@ -314,61 +368,62 @@ impl World {
         }
         host.life += 1;
         let life = host.life;
-        let open: Vec<LinkId> = self
-            .links
-            .iter()
-            .filter(|(_, link)| link.verifier == index && link.life < life && link.open_at_verifier)
-            .map(|(id, _)| *id)
-            .collect();
-        for id in open {
-            self.close_up(id);
+        self.check.seen.crashes += 1;
+        self.note(&self.verifier_name(index), || "its process ends".to_owned());
+        for id in self.links_open() {
+            let link = &self.links[id];
+            if link.verifier == index && link.life < life && link.open_at_verifier {
+                self.close_up(id);
+            }
         }
-        self.schedule(self.t + down, Event::Verifier(index, VerifierEvent::Start));
+        self.schedule(self.t + down, Event::Verifier(index, VerifierEvent::Start { life }));
     }
 
-    fn verifier_step(&mut self, index: usize, mut input: Input) {
+    pub(crate) fn verifier_step(&mut self, index: usize, mut input: Input) {
         let host = &mut self.verifiers[index];
         let now = host.clock.now(self.t);
         let Some(process) = &mut host.process else { return };
-        process.replica.clock.set(now);
         if let (Some((could, _)), Input::Message(ToVerifier::Welcome(Welcome { resume: Some(resume), .. }))) =
             (process.overstated, &mut input)
         {
             *resume = could;
         }
-        let welcome = match &input {
-            Input::Message(ToVerifier::Welcome(Welcome { resume: Some(_), head, .. })) => Some(head.revision),
-            _ => None,
-        };
-        let half = match &input {
+        let (mut welcome, mut half, mut applied, mut granted) = (None, None, None, false);
+        match &input {
+            Input::Message(ToVerifier::Welcome(Welcome { resume: Some(_), head, .. })) => welcome = Some(head.revision),
             Input::Message(ToVerifier::Frame(frame)) => {
                 process.half = (!frame.last).then_some(frame.record.revision);
-                process.half
+                half = process.half;
+                applied = frame.last.then(|| frame.record.namespace.clone());
             }
-            Input::Message(ToVerifier::SnapshotBegin { .. }) => {
-                process.half = None;
-                None
-            }
-            _ => None,
-        };
-        let granted = matches!(input, Input::Message(ToVerifier::Grant(_)));
+            Input::Message(ToVerifier::Record(record)) => applied = Some(record.namespace.clone()),
+            Input::Message(ToVerifier::SnapshotBegin { .. }) => process.half = None,
+            Input::Message(ToVerifier::Grant(_)) => granted = true,
+            _ => {}
+        }
         let effects = process.session.step(now, input, &process.replica);
-        if granted && !process.granted {
+        if granted && !process.granted && process.replica.lease().is_some() {
             process.granted = true;
-            self.check.seen.warm_grants += u64::from(process.warm && process.replica.snapshots.get() == 0);
+            self.check.seen.warm_grants += u64::from(process.warm && process.snapshots == 0);
         }
         if let Some(head) = welcome {
             let wrong = std::mem::take(&mut process.hello_wrong);
-            process.welcomed_wrong = Some((wrong, head, process.replica.snapshots.get()));
+            process.welcomed_wrong = Some((wrong, head, process.snapshots));
         }
-        if let Some(revision) = process.replica.unnoticed.take() {
-            self.check.violated(|| format!("S21: verifier {index} applied {revision} to a wrong table"));
-        } else if granted && process.is_welcomed_wrong() {
-            self.check
-                .violated(|| format!("S21: verifier {index} has a lease on a table that its hello showed to be wrong"));
+        let acks = effects.iter().any(|effect| matches!(effect, Effect::Send(ToAuthority::Ack { .. })));
+        let unnoticed = applied.filter(|name| {
+            acks && !replica::any_table(&process.replica, std::slice::from_ref(name), RottingTable::is_written_wrong)
+                .is_empty()
+        });
+        let welcomed_wrong = granted && process.welcomed_wrong.is_some() && process.is_welcomed_wrong(&host.namespaces);
+        let link = process.link;
+        if unnoticed.is_some() || welcomed_wrong {
+            let (who, how) =
+                (self.verifier_name(index), if granted { "has a lease on" } else { "applied a record to" });
+            self.check.violated([who.clone()], || format!("S21, set hash: {who} {how} a table that is wrong"));
         }
-        if let Some(revision) = half.filter(|_| self.plan.flaw == Some(Flaw::AckAtFirstFrame))
-            && let Some(link) = process.link
+        if let Some(revision) = half.filter(|_| injected(Fault::AckAtFirstFrame))
+            && let Some(link) = link
         {
             self.send_up(link, ToAuthority::Ack { revision });
         }
@@ -377,14 +432,13 @@ impl World {
             lost |= matches!(effect, Effect::Lost(_));
             self.verifier_effect(index, effect);
         }
-        if lost && self.plan.flaw != Some(Flaw::AnswerAfterGoodbye) {
+        if lost && !injected(Fault::GoodbyeBeforeStop) {
             self.verifier_step(index, Input::Tick);
         }
         self.verifier_wake(index);
     }
 
     fn verifier_effect(&mut self, index: usize, effect: Effect) {
-        let roll = self.rng.below(20 * MILLI);
         let host = &mut self.verifiers[index];
         let life = host.life;
         let Some(process) = &mut host.process else { return };
@@ -392,7 +446,7 @@ impl World {
             Effect::Connect { after } => {
                 process.attempt += 1;
                 let attempt = process.attempt;
-                let at = self.t + host.clock.lasts(after) + roll;
+                let at = self.t + host.clock.lasts(after) + self.rng.below(20 * MILLI);
                 self.schedule(at, Event::Verifier(index, VerifierEvent::Open { life, attempt }));
             }
             Effect::Disconnect => {
@@ -402,40 +456,76 @@ impl World {
                 }
             }
             Effect::Send(mut message) => {
-                if let ToAuthority::Hello(hello) = &mut message {
-                    process.hello_wrong = process.replica.wrong();
-                    let half = process.half.take();
-                    self.check.seen.halves += u64::from(half.is_some());
-                    process.overstated = hello.resume.zip(half);
-                    if host.flaw == Some(Flaw::ResumeAfterFirstFrame) && process.overstated.is_some() {
-                        hello.resume = half;
+                match &mut message {
+                    ToAuthority::Hello(hello) => {
+                        process.hello_wrong =
+                            replica::any_table(&process.replica, &host.namespaces, RottingTable::is_written_wrong);
+                        let half = process.half.take();
+                        self.check.seen.halves += u64::from(half.is_some());
+                        process.overstated = hello.resume.zip(half);
+                        if injected(Fault::ResumeAfterFirstFrame) && process.overstated.is_some() {
+                            hello.resume = half;
+                        }
+                        process.first_said = Some((hello.clone(), host.token, None));
+                        if let Some(head) = hello.head.as_mut().filter(|_| std::mem::take(&mut host.forges)) {
+                            self.check.seen.heads_forged += 1;
+                            (head.mac, head.start) = (None, jeton_types::StartId::from_bytes([9; 16]));
+                        }
                     }
+                    ToAuthority::Ack { revision } => {
+                        if let Some((_, said)) = process.overstated
+                            && injected(Fault::ResumeAfterFirstFrame)
+                        {
+                            *revision = said.max(*revision);
+                        }
+                        if let Some((_, _, acked)) = &mut process.first_said {
+                            acked.get_or_insert(*revision);
+                        }
+                    }
+                    _ => {}
                 }
-                if let (Some((_, said)), ToAuthority::Ack { revision }) = (process.overstated, &mut message)
-                    && host.flaw == Some(Flaw::ResumeAfterFirstFrame)
-                {
-                    *revision = said.max(*revision);
+                let wrong = process.is_mistrusted() && matches!(message, ToAuthority::Ack { .. });
+                let link = process.link;
+                if wrong {
+                    let who = self.verifier_name(index);
+                    self.check
+                        .violated([who.clone()], || format!("S21, set hash: {who} acknowledges without a snapshot"));
                 }
-                if process.is_mistrusted() && matches!(message, ToAuthority::Ack { .. }) {
-                    self.check.violated(|| format!("S21: verifier {index} acknowledges without a snapshot"));
-                }
-                if let Some(link) = process.link {
+                if let Some(link) = link {
                     self.send_up(link, message);
                 }
             }
             Effect::Lost(_) => {
-                let id = SessionId::from_bytes(bytes_of(&mut self.rng));
+                let id = SessionId::from_bytes(self.rng.bytes());
                 process.session = process.session.successor(id, host.clock.now(self.t));
+                self.session_named(index);
                 self.state_add(index, id);
             }
             Effect::Succeeded { sessions } => self.state_drop(index, &sessions),
-            Effect::Note(jeton_feed::verifier::Note::Jump) => self.check.seen.jumps += 1,
             Effect::Mistrusted => {
-                process.mistrusted = Some(process.replica.snapshots.get());
+                process.mistrusted = Some(process.snapshots);
                 self.check.seen.mistrusted += 1;
+                self.note(&self.verifier_name(index), || "finds its table wrong".to_owned());
                 self.copy_discard(index);
             }
-            Effect::Asked { .. } | Effect::Watermark { .. } | Effect::AsksFailed | Effect::Note(_) => {}
+            Effect::Note(Note::Snapshot { .. }) => process.snapshots += 1,
+            Effect::Note(Note::Jump) => {
+                self.check.seen.jumps += 1;
+                self.note(&self.verifier_name(index), || {
+                    "sees that its machine was paused: no lease, no grace".to_owned()
+                });
+            }
+            Effect::Note(Note::Welcomed { resume, .. }) => {
+                let how = if resume.is_some() { "goes on" } else { "gets a snapshot" };
+                self.note(&self.verifier_name(index), || format!("is welcomed and {how}"));
+            }
+            Effect::Note(Note::StreamSilent) => {
+                self.note(&self.verifier_name(index), || "hears nothing, and gives its stream up".to_owned());
+            }
+            Effect::Asked { request } => self.asked(index, request),
+            Effect::Watermark { request } => self.watermark_came(index, request),
+            Effect::AsksFailed => self.asks_failed(index),
+            Effect::Note(_) => {}
         }
     }
 
@@ -461,7 +551,7 @@ impl World {
         self.verifier_step(index, Input::Connected);
     }
 
-    fn verifier_wake(&mut self, index: usize) {
+    pub(crate) fn verifier_wake(&mut self, index: usize) {
         let host = &mut self.verifiers[index];
         let life = host.life;
         let Some(process) = &mut host.process else { return };
@@ -476,87 +566,19 @@ impl World {
         }
     }
 
+    /// A clock runs at another rate: what was to happen by it happens at another moment.
+    pub(crate) fn verifier_wake_anew(&mut self, index: usize) {
+        if let Some(process) = &mut self.verifiers[index].process {
+            process.tick_at = u64::MAX;
+        }
+        self.verifier_wake(index);
+    }
+
     fn is_current(&self, index: usize, link: LinkId) -> bool {
         self.verifiers[index].process.as_ref().is_some_and(|process| process.link == Some(link))
     }
 
-    /// Asks every process, at the moment at which a receipt is complete.
-    pub(crate) fn probe_all(&mut self) {
-        for index in 0..self.verifiers.len() {
-            let life = self.verifiers[index].life;
-            self.schedule(self.t, Event::Verifier(index, VerifierEvent::ProbeBegin { life }));
-        }
-    }
-
-    /// The decision point of a verification of every token that must not be accepted any more.
-    fn probe_begin(&mut self, index: usize, life: u64) {
-        let host = &self.verifiers[index];
-        if host.life != life {
-            return;
-        }
-        let Some(process) = &host.process else { return };
-        let now = host.clock.now(self.t);
-        let dead = self.check.dead(self.t);
-        let readings: Vec<Reading> =
-            host.namespaces.iter().filter_map(|name| process.replica.read(now, name, &dead)).collect();
-        self.interval_check(index, &readings);
-        let takes = self.rng.below(40 * MILLI);
-        let event = VerifierEvent::ProbeEnd { life, begun: self.t, readings };
-        self.schedule(self.t + takes, Event::Verifier(index, event));
-    }
-
-    fn probe_end(&mut self, index: usize, life: u64, begun: u64, readings: &[Reading]) {
-        let host = &self.verifiers[index];
-        if host.life != life {
-            return;
-        }
-        let Some(process) = &host.process else { return };
-        let now = host.clock.now(self.t);
-        let mut jumped = false;
-        for reading in readings {
-            let standing = process.replica.standing(now, reading);
-            if process.is_mistrusted() && matches!(standing, Some(Standing::Live(_) | Standing::Grace(_))) {
-                self.check.violated(|| format!("S21: verifier {index} answers from a wrong table"));
-            }
-            if !process.granted && matches!(standing, Some(Standing::Live(_) | Standing::Grace(_))) {
-                self.check.violated(|| format!("S5: verifier {index} answers before it was granted a lease"));
-            }
-            jumped |= standing == Some(Standing::Jumped);
-            match standing {
-                Some(Standing::Live(_)) => self.check.seen.answers_live += 1,
-                Some(Standing::Grace(_)) => self.check.seen.answers_in_grace += 1,
-                _ => {
-                    self.check.seen.stale += 1;
-                    continue;
-                }
-            }
-            for token in &reading.good {
-                self.check.accepted(&format!("verifier {index} in {}", reading.namespace), *token, begun);
-            }
-        }
-        // Whoever answers tells the session, which may be stalled; the lease is void for the answers as it is.
-        if jumped && self.t >= self.verifiers[index].stalled_until {
-            self.verifier_step(index, Input::JumpSeen);
-        }
-    }
-
-    /// S3, from the verifier's side: whoever may answer on less than a pending revocation is not counted out for it.
-    fn interval_check(&mut self, index: usize, readings: &[Reading]) {
-        let host = &self.verifiers[index];
-        let Some(process) = &host.process else { return };
-        let now = host.clock.now(self.t);
-        let session = process.session.config().session;
-        let watermark = jeton_feed::replica::Replica::watermark(&process.replica);
-        for reading in readings {
-            let may_answer =
-                matches!(process.replica.standing(now, reading), Some(Standing::Live(_) | Standing::Grace(_)));
-            for receipt in self.authority.receipts_pending(self.t, &reading.namespace) {
-                let Some(fenced) = AuthorityHost::is_fenced(&receipt, session) else { continue };
-                self.check.fence_seen(receipt.revocation, session, fenced);
-                if may_answer && watermark < receipt.revision {
-                    self.check.may_answer(session, &receipt, self.t, fenced);
-                }
-            }
-        }
+    pub(crate) fn verifier_name(&self, index: usize) -> String {
+        format!("edge-{index}")
     }
 }

@@ -1,4 +1,5 @@
-//! The promises of the feed over random schedules: S1, S2, S3, S5, S8, S18, S21 and L1 of the project's list of properties.
+//! The promises of the feed in worlds that shrink, and in a few that are written down: quick enough for the inner loop, and for
+//! mutants of the machines (`cargo mutants --test-package jeton-sim`).
 //!
 //! - S1: no verification that began its table read at or after the completion of a receipt accepts a token that it is
 //!   about, and no stream of such a token is left.
@@ -8,87 +9,67 @@
 //!   however old and whoever else has it, answers nothing before it is granted a lease of its own.
 //! - S8: a record that does not fit into one frame is acknowledged whole; no snapshot is older than any part of it that
 //!   was sent.
+//! - S9, S10, S14: no token that was issued is unknown, none that lives is revoked, none that has expired is good.
 //! - S18: a durable receipt is never retracted, nor told with other evidence.
+//! - S20: data that were put back are noticed by what a verifier has seen, and nothing else is taken for that.
 //! - S21: a record or a hello that shows a table to be wrong is noticed, and nothing is answered or acknowledged before
 //!   there is a snapshot.
-//! - L1: a receipt completes within 1 s + L_a + one poll of the authority's clock: 7.75 s where it is strict.
+//! - L1: a receipt completes within 1 s + L_a + one poll of the authority's clock: 7.75 s where it is strict. L2, L3: a core that
+//!   heals is live again beside a verifier that is cut off one way, and a receipt there costs one push and one acknowledgement.
 
-#![expect(clippy::unwrap_used, reason = "a test")]
+use jeton_sim::{Action, Ending, Outcome, Plan, RATE_FASTEST, RATE_SLOWEST, Rng, VERIFIERS, run};
+use proptest::prelude::*;
 
-use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
-
-use jeton_sim::{Action, Flaw, Plan, RATE_FASTEST, RATE_SLOWEST, Rng, Sightings, VERIFIERS, plan, run};
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, max_shrink_iters: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn the_promises_hold(plan in plan()) {
-        let result = run(&plan);
-        prop_assert!(result.is_ok(), "{}", result.unwrap_err());
-    }
+fn holds(plan: &Plan) -> Outcome {
+    let outcome = run(plan, false);
+    assert_eq!(outcome.violation, None, "{plan:?}");
+    outcome
 }
 
-/// The same plans every time.
-fn plans(count: usize) -> impl Iterator<Item = Plan> {
-    let mut runner = TestRunner::deterministic();
-    let strategy = plan();
-    (0..count).map(move |_| strategy.new_tree(&mut runner).unwrap().current())
+/// A world of one burst: what a seed draws, without the hours in between, and as many of its actions as are kept.
+fn burst() -> impl Strategy<Value = Plan> {
+    (any::<u64>(), prop::collection::vec(any::<bool>(), 40)).prop_map(|(seed, keep)| {
+        let mut plan = Plan::draw(seed);
+        plan.actions.truncate(keep.len());
+        plan.actions.iter_mut().for_each(|(gap, _)| *gap = (*gap).min(9_000));
+        let mut kept = keep.into_iter();
+        plan.actions.retain(|_| kept.next() != Some(false));
+        plan
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 16, max_shrink_iters: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_promises_hold(plan in burst()) {
+        let outcome = run(&plan, false);
+        prop_assert!(outcome.violation.is_none(), "{:?}", outcome.violation);
+    }
 }
 
 #[test]
-fn everything_that_the_promises_are_about_happens() {
-    let mut seen = Sightings::default();
-    for plan in plans(60) {
-        let one = run(&plan).unwrap();
-        seen.strict_receipt_max = seen.strict_receipt_max.max(one.strict_receipt_max);
-        seen.receipts += one.receipts;
-        seen.acked += one.acked;
-        seen.goodbye += one.goodbye;
-        seen.succeeded += one.succeeded;
-        seen.tombstones += one.tombstones;
-        seen.fenced += one.fenced;
-        seen.fences_taken_back += one.fences_taken_back;
-        seen.grants += one.grants;
-        seen.answers_live += one.answers_live;
-        seen.answers_in_grace += one.answers_in_grace;
-        seen.stale += one.stale;
-        seen.jumps += one.jumps;
-        seen.starts += one.starts;
-        seen.ended_streams += one.ended_streams;
-        seen.rotten += one.rotten;
-        seen.mistrusted += one.mistrusted;
-        seen.parts += one.parts;
-        seen.halves += one.halves;
-        seen.copies += one.copies;
-        seen.warm += one.warm;
-        seen.warm_grants += one.warm_grants;
+fn the_same_seed_gives_the_same_world() {
+    for seed in 0..3 {
+        let plan = Plan::draw(seed);
+        let plan = Plan { actions: plan.actions.into_iter().take(12).collect(), ..plan };
+        let (one, other) = (run(&plan, false), run(&plan, true));
+        assert_eq!(one.trace.hash(), other.trace.hash(), "seed {seed}");
+        assert_eq!(one.seen, other.seen, "seed {seed}");
+        assert_ne!(one.trace.hash(), run(&Plan { seed: seed + 1, ..plan }, false).trace.hash());
     }
-    println!("{seen:?}");
-    let counts = [
-        seen.receipts,
-        seen.acked,
-        seen.goodbye,
-        seen.succeeded,
-        seen.tombstones,
-        seen.fenced,
-        seen.fences_taken_back,
-        seen.grants,
-        seen.answers_live,
-        seen.answers_in_grace,
-        seen.stale,
-        seen.jumps,
-        seen.starts,
-        seen.ended_streams,
-        seen.rotten,
-        seen.mistrusted,
-        seen.parts,
-        seen.halves,
-        seen.copies,
-        seen.warm,
-        seen.warm_grants,
-    ];
-    assert!(counts.iter().all(|count| *count > 0), "{seen:?}");
+}
+
+fn quiet(seed: u64, actions: Vec<(u64, Action)>) -> Plan {
+    Plan {
+        seed,
+        verifiers: VERIFIERS,
+        authority_rate: RATE_FASTEST,
+        verifier_rates: [1_000_000; VERIFIERS],
+        delay_max: 5,
+        actions,
+        ending: Ending::Heals,
+    }
 }
 
 /// A verifier is heard and does not hear: it renews on and acknowledges nothing. How long after that the revocation comes
@@ -100,17 +81,10 @@ fn the_strict_bound_is_nearly_reached() {
             (3_000, Action::Block { verifier: 1, up: false, down: true, span: 20_000 }),
             (tenths * 100, Action::Revoke { namespace: 0 }),
         ];
-        run(&Plan { actions, delay_max: 5, ..plans(1).next().unwrap() }).unwrap().strict_receipt_max
+        holds(&quiet(1, actions)).seen.strict_receipt_max
     });
     let longest = took.max().unwrap();
     assert!((7_250..=7_500).contains(&longest), "{longest} ms");
-}
-
-#[test]
-fn the_same_plan_gives_the_same_world() {
-    for plan in plans(3) {
-        assert_eq!(run(&plan), run(&plan));
-    }
 }
 
 /// A policy that is changed to and fro all the while, as verifiers are cut off one way, the other, or both, and heal; with
@@ -143,91 +117,41 @@ fn to_and_fro(seed: u64, changes: usize) -> Plan {
             actions.push((rng.below(300), Action::Crash { process: None, span: 100 + rng.below(2_000) }));
         }
     }
-    Plan { seed, authority_rate, verifier_rates, delay_max, actions, flaw: None }
+    Plan { authority_rate, verifier_rates, delay_max, ..quiet(seed, actions) }
 }
 
-/// 500 changes of policy in each of several worlds: no verifier accepts what a complete receipt has ended.
+/// 100 changes of policy in each of two worlds: no verifier accepts what a complete receipt has ended.
 #[test]
 fn a_policy_may_change_to_and_fro() {
-    for seed in 1..=4 {
-        let plan = to_and_fro(seed, 500);
-        let seen = run(&plan).unwrap_or_else(|violation| panic!("seed {seed}: {violation}"));
+    for seed in 1..=2 {
+        let seen = holds(&to_and_fro(seed, 100)).seen;
         println!("seed {seed}: {seen:?}");
-        assert!(seen.receipts >= 200 && seen.fenced >= 20 && seen.fences_taken_back > 0, "seed {seed}: {seen:?}");
-        assert!(seen.answers_in_grace >= 1_000 && seen.answers_live >= 1_000, "seed {seed}: {seen:?}");
-        assert!(seen.stale >= 1_000 && seen.starts >= 2, "seed {seed}: {seen:?}");
+        assert!(seen.receipts >= 30 && seen.fenced >= 5, "seed {seed}: {seen:?}");
+        assert!(seen.answers_in_grace >= 100 && seen.answers_live >= 1_000, "seed {seed}: {seen:?}");
     }
 }
 
-/// A verifier of the namespace with the longest grace is cut off; then the grace is taken away, and the authority starts
-/// anew and revokes.
-fn grace_taken_away() -> Plan {
-    let verifier = 3;
-    let actions = vec![
-        (0, Action::Block { verifier, up: true, down: true, span: 40_000 }),
-        (100, Action::Policy { namespace: 2, freshness: 0 }),
-        (100, Action::Crash { process: None, span: 500 }),
-        (1_000, Action::Revoke { namespace: 2 }),
-    ];
-    Plan { actions, delay_max: 5, ..plans(1).next().unwrap() }
-}
-
 /// A verifier with a slow clock on a slow network is cut off at some moment after a grant.
-fn cut_off_after_a_late_grant() -> impl Iterator<Item = Plan> {
-    (0..40_u64).map(|number| {
+#[test]
+fn who_is_cut_off_after_a_late_grant_accepts_nothing_too_late() {
+    for number in 0..10_u64 {
         let actions = vec![
             (3_000 + 61 * number, Action::Block { verifier: 1, up: true, down: true, span: 20_000 }),
             (10, Action::Revoke { namespace: 0 }),
         ];
-        Plan {
-            seed: number,
-            authority_rate: RATE_FASTEST,
-            verifier_rates: [RATE_SLOWEST; VERIFIERS],
-            delay_max: 800,
-            actions,
-            flaw: None,
-        }
-    })
+        let plan = quiet(number, actions);
+        let seen = holds(&Plan { verifier_rates: [RATE_SLOWEST; VERIFIERS], delay_max: 800, ..plan }).seen;
+        assert_eq!(seen.receipts, 1, "{seen:?}");
+    }
 }
 
-/// A verifier's stream breaks while it is sent a record in frames.
-fn broken_in_a_record() -> impl Iterator<Item = Plan> {
-    (0..20_u64).map(|number| {
-        let actions = vec![
-            (3_000, Action::RevokeMany { namespace: 1, tokens: 6 }),
-            (300 + 53 * number, Action::Break { verifier: 2 }),
-            (1_000, Action::Break { verifier: 3 }),
-        ];
-        Plan { seed: number, actions, delay_max: 5, ..plans(1).next().unwrap() }
-    })
-}
-
-/// The twin of a verifier is started beside it: on a copy of its folder, and in the folder itself.
-fn twins() -> impl Iterator<Item = Plan> {
-    [Action::Copy { disk: false }, Action::Copy { disk: true }, Action::Second].into_iter().map(|action| {
-        let actions = vec![(2_000, action), (3_000, Action::Revoke { namespace: 0 })];
-        Plan { actions, delay_max: 5, ..plans(1).next().unwrap() }
-    })
-}
-
+/// L7: a crowd reconnects at once, and nobody misses a lease.
 #[test]
-fn every_flaw_is_noticed() {
-    let written = || {
-        std::iter::once(grace_taken_away())
-            .chain(cut_off_after_a_late_grant())
-            .chain(twins())
-            .chain(broken_in_a_record())
-    };
-    for plan in written() {
-        assert_eq!(run(&plan).err(), None, "{plan:?}");
-    }
-    for flaw in Flaw::ALL {
-        let found = written()
-            .chain(plans(400))
-            .map(|plan| Plan { flaw: Some(flaw), ..plan })
-            .enumerate()
-            .find_map(|(number, plan)| run(&plan).err().map(|violation| (number, violation)));
-        let Some((number, violation)) = found else { panic!("{flaw:?} was not noticed") };
-        println!("{flaw:?}: plan {number}: {violation}");
-    }
+fn a_crowd_that_reconnects_at_once_misses_no_lease() {
+    let before = holds(&Plan { verifiers: 60, ..quiet(1, vec![(3_000, Action::Revoke { namespace: 0 })]) });
+    let crash = vec![(3_000, Action::Crash { process: None, span: 400 }), (200, Action::Issue { namespace: 0 })];
+    let after = holds(&Plan { verifiers: 60, ..quiet(1, crash) });
+    // What is stale is so before the first lease, in both.
+    assert!(after.seen.stale <= before.seen.stale, "{} and {}", before.seen.stale, after.seen.stale);
+    assert_eq!(after.seen.starts, 2);
 }

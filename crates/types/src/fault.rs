@@ -43,8 +43,57 @@ faults! {
     JumpKeepsGrace = "jump_keeps_grace",
     /// A grant whose renewal was sent before a jump is taken after it.
     JumpAcceptsOldGrants = "jump_accepts_old_grants",
-    /// A mutation is answered before it is durable.
-    ReplyBeforeCommit = "reply_before_commit",
+    /// The replica says that a record is visible before it is.
+    AckBeforeApply = "ack_before_apply",
+    /// The process goes on answering after its goodbye.
+    GoodbyeBeforeStop = "goodbye_before_stop",
+    /// An answer is released under whatever lease there is by then, and not under that of its table read.
+    NoRecheck = "no_recheck",
+    /// Nobody compares real time with boot time.
+    SuspendStopsClock = "suspend_stops_clock",
+    /// A clock is further off than anything that the margin covers.
+    DriftBeyondMargin = "drift_beyond_margin",
+    /// A start finds no session in its registry.
+    SkipSession = "skip_session",
+    /// A start thinks that it has been running for long.
+    RestartForgetsIntervals = "restart_forgets_intervals",
+    /// A start knows only the newest policy of each namespace.
+    GraceNewestOnly = "grace_newest_only",
+    /// The authority acknowledges without waiting for the hellos that it has begun to verify.
+    HelloBeforeCut = "hello_before_cut",
+    /// The replica follows the log and never compares what it holds.
+    ChainOnly = "chain_only",
+    /// The authority does not compare what a hello says of the verifier's table.
+    HelloNotSummedUp = "hello_not_summed_up",
+    /// A boot id is not looked at.
+    SuccessionOtherBoot = "succession_other_boot",
+    /// A lock file is believed to be where it says it is.
+    SuccessionFromFileNotFstat = "succession_from_file_not_fstat",
+    /// The lock file is replaced when it is written, so that its lock excludes nobody.
+    LockRenamed = "lock_renamed",
+    /// A record is acknowledged when its first frame comes.
+    AckAtFirstFrame = "ack_at_first_frame",
+    /// After a reset the verifier goes on behind a record of which it has a part. (And its hello is not compared: that alone
+    /// would show it.)
+    ResumeAfterFirstFrame = "resume_after_first_frame",
+    /// A snapshot is of a view from before the last record, be that sent or not.
+    StaleSnapshot = "stale_snapshot",
+    /// The copy of a table that was found to be wrong is gone on from.
+    DiskCopyKept = "disk_copy_kept",
+    /// A lease is kept with the copy, and in force at once.
+    LeaseSurvivesRestart = "lease_survives_restart",
+    /// An absent token is unknown, however young it is.
+    NoBirthCheck = "no_birth_check",
+    /// Who begins to wait is served by a question that was sent before.
+    JoinedOlderSync = "joined_older_sync",
+    /// Expiry is reckoned without the quarter that clocks may differ by.
+    ExpiryWithoutMargin = "expiry_without_margin",
+    /// What a head says of its start is not looked at.
+    RollbackByNumberOnly = "rollback_by_number_only",
+    /// A head that the log does not reach back to is taken for a loss.
+    OldIsRollback = "old_is_rollback",
+    /// A head that nobody sealed is believed.
+    UnauthenticHeadStops = "unauthentic_head_stops",
 }
 
 #[cfg(feature = "fault")]
@@ -93,6 +142,7 @@ mod injection {
         use super::*;
 
         #[test]
+        #[expect(clippy::disallowed_methods, reason = "that another thread is another is what is shown")]
         fn a_fault_is_injected_into_one_thread_for_a_while() {
             let (one, other) = (Fault::LeaseFromReceive, Fault::NoDriftMargin);
             {

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::fault::{Fault, injected};
+
 /// Nanoseconds on this machine's boot clock (`CLOCK_BOOTTIME`). Means nothing on another machine or after a reboot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct BootTime(u64);
@@ -113,7 +115,10 @@ impl Now {
     /// How far real time has run ahead of boot time since `earlier`: more than 250 ms means a paused machine
     /// (`feed-protocol.md` 3 and 14). Zero when it has fallen behind.
     #[must_use]
-    pub const fn jump_since(self, earlier: Self) -> Duration {
+    pub fn jump_since(self, earlier: Self) -> Duration {
+        if injected(Fault::SuspendStopsClock) {
+            return Duration::ZERO;
+        }
         self.real.since(earlier.real).saturating_sub(self.boot.since(earlier.boot))
     }
 

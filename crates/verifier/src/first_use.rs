@@ -8,7 +8,10 @@
 use std::{collections::HashMap, net::IpAddr, time::Duration};
 
 use jeton_feed::numbers::{ASKS_PER_SECOND, FIRST_USE_WAIT};
-use jeton_types::BootTime;
+use jeton_types::{
+    BootTime,
+    fault::{Fault, injected},
+};
 
 /// How many may wait in all.
 pub const WAITERS_MAX: usize = 1_024;
@@ -99,7 +102,11 @@ impl FirstUse {
         }
         self.last_ticket += 1;
         let ticket = Ticket(self.last_ticket);
-        self.queued.push(Waiter { ticket, until: now.plus(FIRST_USE_WAIT), client });
+        let waiter = Waiter { ticket, until: now.plus(FIRST_USE_WAIT), client };
+        match &mut self.flight {
+            Some(flight) if injected(Fault::JoinedOlderSync) => flight.waiters.push(waiter),
+            _ => self.queued.push(waiter),
+        }
         Ok(ticket)
     }
 

@@ -20,6 +20,9 @@ pub(crate) struct LeaseSeen {
     pub(crate) lease: Option<Lease>,
     /// The last void, while no lease was granted since.
     pub(crate) void: Option<Void>,
+    /// The generation from which on the table is another than the last one that was found to be wrong: whatever was read
+    /// before may be of that one.
+    pub(crate) sound_from: u64,
 }
 
 #[derive(Debug, Default)]
@@ -40,7 +43,7 @@ impl LeaseCell {
         self.update(|seen| {
             let fits = seen.generation == generation && seen.void != Some(Void::Goodbye);
             let newer = seen.lease.is_none_or(|held| held.sent.boot <= lease.sent.boot);
-            (fits && newer).then_some(LeaseSeen { generation, lease: Some(lease), void: None })
+            (fits && newer).then_some(LeaseSeen { lease: Some(lease), void: None, ..seen })
         })
     }
 
@@ -54,7 +57,9 @@ impl LeaseCell {
                 Some(Void::FromDisk) if !matches!(why, Void::Goodbye | Void::Mismatch) => Void::FromDisk,
                 _ => why,
             };
-            Some(LeaseSeen { generation: seen.generation + 1, lease: None, void: Some(why) })
+            let generation = seen.generation + 1;
+            let sound_from = if why == Void::Mismatch { generation } else { seen.sound_from };
+            Some(LeaseSeen { generation, lease: None, void: Some(why), sound_from })
         });
     }
 
@@ -62,7 +67,8 @@ impl LeaseCell {
     pub(crate) fn jumped(&self, now: Now) {
         let voided = self.update(|seen| {
             let touched = seen.lease.is_some_and(|lease| now.jump_since(lease.sent) > JUMP_MAX);
-            touched.then_some(LeaseSeen { generation: seen.generation + 1, lease: None, void: Some(Void::Jump) })
+            let generation = seen.generation + 1;
+            touched.then_some(LeaseSeen { generation, lease: None, void: Some(Void::Jump), ..seen })
         });
         if voided {
             self.jump.store(true, Ordering::Release);

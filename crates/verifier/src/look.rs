@@ -13,7 +13,10 @@ use jeton_feed::{
     numbers::LAG_MAX,
     record::TokenEntry,
 };
-use jeton_types::{BootTime, Freshness, NamespaceName, Now, Revision, UnixTime};
+use jeton_types::{
+    BootTime, Freshness, NamespaceName, Now, Revision, UnixTime,
+    fault::{Fault, injected},
+};
 
 use crate::{
     decide::{Required, decide, expired},
@@ -139,9 +142,12 @@ impl Computed {
     pub fn release<T: Table>(self, now: Now, replica: &MemoryReplica<T>) -> Outcome {
         let Self { looked, code, fresh } = self;
         let present = replica.leases.seen();
-        if code == Code::Revoked && !matches!(present.void, Some(Void::Goodbye | Void::Mismatch | Void::FromDisk)) {
-            // Irrevocable, so it is true whatever became of the lease, unless the table itself is wrong, or came from a disk and
-            // nobody has vouched for it.
+        let sound = looked.seen.generation >= present.sound_from
+            && !matches!(looked.seen.void, Some(Void::Mismatch | Void::FromDisk))
+            && !matches!(present.void, Some(Void::Goodbye | Void::Mismatch | Void::FromDisk));
+        if code == Code::Revoked && sound {
+            // Irrevocable, so it is true whatever became of the lease, unless the table itself is wrong, or was when it was read,
+            // or came from a disk and nobody has vouched for it.
             return looked.revoked(now);
         }
         let lease = match standing_lease(&looked.seen, &present) {
@@ -175,7 +181,9 @@ impl Computed {
                 Fresh::Aged | Fresh::Enough => Outcome::NeedsWatermark(Waiting::Age),
             },
             Found::Foreign => answer(Code::Unknown, None, None),
-            Found::Absent { namespace, birth } if birth > looked.watermark && !looked.caught_up => {
+            Found::Absent { namespace, birth }
+                if birth > looked.watermark && !looked.caught_up && !injected(Fault::NoBirthCheck) =>
+            {
                 Outcome::NeedsWatermark(Waiting::Token { namespace, birth })
             }
             Found::Absent { namespace, .. } => answer(Code::Unknown, Some(namespace), None),
@@ -191,6 +199,7 @@ impl Computed {
 /// The lease of the look, if nothing voided it since.
 fn standing_lease(looked: &LeaseSeen, present: &LeaseSeen) -> Result<Lease, StaleWhy> {
     match (looked.lease, present) {
+        (_, LeaseSeen { lease: Some(lease), .. }) if injected(Fault::NoRecheck) => Ok(*lease),
         (Some(lease), _) if looked.generation == present.generation => Ok(lease),
         (_, LeaseSeen { lease: Some(_), .. }) => Err(StaleWhy::Overtaken),
         (_, LeaseSeen { void: Some(void), .. }) => Err(StaleWhy::Voided(*void)),

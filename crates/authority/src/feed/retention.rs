@@ -36,7 +36,6 @@ pub(super) async fn run(shared: Arc<Shared>) {
         }
     };
     tokio::select! {
-        biased;
         () = shared.closing() => {}
         () = look => {}
     }

@@ -55,7 +55,14 @@ impl Session {
                 self.live(now, visible, out);
             }
             Err(why) => {
-                // What is known here is kept, ends above all: that the authority forgot one is no reason to forget it too.
+                // What is known here is kept, ends above all: that the authority forgot one is no reason to forget it too. But
+                // not if it is known only from a disk, or if a row here has changed that nobody wrote: then no snapshot would
+                // ever add up.
+                let mine = self.unvouched || replica.set_hashes(&self.config.namespaces).is_err();
+                if matches!(why, Unappliable::Mismatch { .. }) && mine {
+                    self.mistrust(replica, out);
+                    return self.fault(Fault::Unappliable(why), replica, out);
+                }
                 self.whole = false;
                 self.fault_slow(Fault::Unappliable(why), replica, out);
             }

@@ -3,7 +3,10 @@
 //! The lease's generation is read before a renewal leaves and given back with its grant: whatever voids a lease in
 //! between, in this session or at the release of an answer, makes the replica refuse the grant.
 
-use jeton_types::Now;
+use jeton_types::{
+    Now,
+    fault::{Fault, injected},
+};
 
 use super::{Effect, Note, Session, State};
 use crate::{
@@ -47,9 +50,11 @@ impl Session {
         let Some(place) = live.renewals.iter().position(|renewal| renewal.request == grant.request) else { return };
         let renewal = live.renewals[place];
         live.renewals.drain(..=place);
-        let lease = Lease { request: renewal.request, sent: renewal.sent, authority_time: grant.authority_time };
+        let sent = if injected(Fault::LeaseFromReceive) { now } else { renewal.sent };
+        let lease = Lease { request: renewal.request, sent, authority_time: grant.authority_time };
         if replica.lease_set(lease, renewal.generation) {
             self.held = Some(renewal);
+            self.unvouched = false;
             self.backoff.reset();
         } else {
             // Voided since by somebody else: no renewal sent before that counts.

@@ -1,5 +1,7 @@
 //! All that is enforced in some namespaces.
 
+use std::ops::ControlFlow;
+
 use jeton_feed::message::SnapshotPart;
 use jeton_types::{NamespaceName, Revision};
 
@@ -10,9 +12,15 @@ use crate::{StoreError, model::SnapshotItem};
 const ROWS_MAX: usize = 500;
 
 impl State {
-    pub(super) fn snapshot(&self, namespaces: &[NamespaceName]) -> Result<(Revision, Vec<SnapshotItem>), StoreError> {
+    pub(super) fn snapshot(
+        &self,
+        namespaces: &[NamespaceName],
+        mut sink: impl FnMut(SnapshotItem) -> ControlFlow<()>,
+    ) -> Result<Option<Revision>, StoreError> {
         let at = self.head.revision;
-        let mut items = vec![SnapshotItem::Begin { at }];
+        if sink(SnapshotItem::Begin { at }).is_break() {
+            return Ok(None);
+        }
         for name in namespaces {
             let policy = self.namespace(name)?.policy();
             let mut pieces: Vec<_> = self.enforced(name).chunks(ROWS_MAX).map(<[_]>::to_vec).collect();
@@ -24,9 +32,11 @@ impl State {
             for (place, rows) in pieces.into_iter().enumerate() {
                 let set_hash = self.set_hash(name).filter(|_| place + 1 == count);
                 let part = SnapshotPart { namespace: name.clone(), policy: policy.clone(), rows, set_hash };
-                items.push(SnapshotItem::Rows(part));
+                if sink(SnapshotItem::Rows(part)).is_break() {
+                    return Ok(None);
+                }
             }
         }
-        Ok((at, items))
+        Ok(Some(at))
     }
 }

@@ -154,3 +154,22 @@ fn a_snapshot_that_lost_a_row_on_its_way_is_not_served() {
     let shared = Arc::new(replica);
     assert_eq!(snapshot(&shared, 11, vec![held(1).entry()]), Ok(Visible::up_to(revision(11))));
 }
+
+/// Whatever a verification read of a table that was found to be wrong meanwhile, no later lease makes it good.
+#[test]
+fn what_was_read_of_a_wrong_table_is_not_released_after_the_snapshot() {
+    let replica: MemoryReplica = replica_of(0, vec![ended(held(1).entry()), held(2).entry()]);
+    assert!(replica.lease_set(lease(1, START), 0));
+    let look = || replica.look(&held(1).text, START).unwrap().compute(&Required::default(), None);
+    let (before, sound) = (look(), look());
+    assert!(matches!(sound.release(START, &replica), Outcome::Answer(verdict) if verdict.code() == Code::Revoked));
+    replica.mistrust();
+    let meanwhile = look();
+    assert!(snapshot(&replica, 30, vec![held(1).entry(), held(2).entry()]).is_ok());
+    assert!(replica.lease_set(lease(2, START), replica.lease_generation()));
+    // That token 1 had ended was one of the wrong rows.
+    assert!(matches!(meanwhile.release(START, &replica), Outcome::Stale(StaleWhy::NoLease | StaleWhy::Overtaken)));
+    assert!(matches!(before.release(START, &replica), Outcome::Stale(StaleWhy::Overtaken)));
+    replica.lease_void(Void::Jump);
+    assert_eq!(answer(&replica, &held(1)), Err(StaleWhy::Voided(Void::Jump)));
+}

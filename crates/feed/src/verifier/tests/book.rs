@@ -34,7 +34,7 @@ struct Inner {
     generation: u64,
     building: bool,
     /// What is looked at next does not add up.
-    mismatch: bool,
+    mismatches: usize,
 }
 
 #[derive(Debug, Default)]
@@ -57,11 +57,25 @@ impl Book {
 
     /// Lets the next record, snapshot or sum not add up.
     pub(super) fn mismatch_next(&self) {
-        self.0.borrow_mut().mismatch = true;
+        self.mismatch_next_times(1);
+    }
+
+    /// The same, so many times.
+    pub(super) fn mismatch_next_times(&self, times: usize) {
+        self.0.borrow_mut().mismatches = times;
     }
 
     pub(super) fn log(&self) -> Vec<Entry> {
         self.0.borrow().log.clone()
+    }
+}
+
+impl Inner {
+    /// Whether this time something does not add up.
+    const fn mismatches(&mut self) -> bool {
+        let again = self.mismatches > 0;
+        self.mismatches = self.mismatches.saturating_sub(1);
+        again
     }
 }
 
@@ -88,7 +102,7 @@ impl Replica for Book {
         let mut inner = self.0.borrow_mut();
         assert!(std::mem::take(&mut inner.building), "an end without a beginning");
         assert!(at >= inner.watermark, "back to an older snapshot");
-        if std::mem::take(&mut inner.mismatch) {
+        if inner.mismatches() {
             return Err(mismatch());
         }
         inner.log.push(Entry::SnapshotEnd(at));
@@ -114,7 +128,7 @@ impl Replica for Book {
             let (namespace, named) = (record.namespace.clone(), record.predecessor);
             return Err(Unappliable::Gap { namespace, named, applied: inner.last });
         }
-        if std::mem::take(&mut inner.mismatch) {
+        if inner.mismatches() {
             return Err(mismatch());
         }
         inner.log.push(Entry::Applied(record.revision));
@@ -135,7 +149,7 @@ impl Replica for Book {
 
     fn set_hashes(&self, namespaces: &[NamespaceName]) -> Result<Vec<Hash32>, Unappliable> {
         let mut inner = self.0.borrow_mut();
-        if std::mem::take(&mut inner.mismatch) { Err(mismatch()) } else { Ok(vec![Hash32::ZERO; namespaces.len()]) }
+        if inner.mismatches() { Err(mismatch()) } else { Ok(vec![Hash32::ZERO; namespaces.len()]) }
     }
 
     fn mistrust(&self) {

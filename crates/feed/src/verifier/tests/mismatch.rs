@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use super::{Bench, ack, book::Entry, grant, reconnects, record, renew, revision, welcome};
+use super::{Bench, ack, book::Entry, grant, head, reconnects, record, renew, revision, welcome};
 use crate::{
     lease::Void,
     message::{ToVerifier, Welcome},
-    replica::Unappliable,
-    verifier::{Effect, Fault, Input, Note},
+    replica::{Unappliable, Visible},
+    verifier::{Effect, Fault, Input, Note, Session},
 };
 
 fn mismatch() -> Effect {
@@ -99,4 +99,37 @@ fn a_snapshot_that_does_not_add_up_is_dropped_and_another_asked_for() {
     // What is known here is no worse for it: it still tells an authority that forgot from one that did not.
     assert!(!bench.replica.log().contains(&Entry::Mistrusted));
     snapshot_only(&mut bench, 50);
+}
+
+/// A snapshot keeps the ends that are known here, so one that is not so would let no snapshot ever add up.
+#[test]
+fn a_snapshot_that_does_not_add_up_with_a_table_that_is_wrong_is_followed_by_one_that_owes_it_nothing() {
+    let mut bench = Bench::live();
+    bench.hear(ToVerifier::SnapshotBegin { at: revision(20) });
+    bench.replica.mismatch_next_times(2);
+    let effects = bench.hear(ToVerifier::SnapshotEnd { at: revision(20) });
+    assert_eq!(effects[..2], [Effect::Mistrusted, mismatch()]);
+    assert!(bench.replica.log().contains(&Entry::Void(Void::Mismatch)));
+    snapshot_only(&mut bench, 30);
+    // One that is sound, and was served: what the authority forgot is no reason to forget it here.
+    bench.hear(ToVerifier::SnapshotBegin { at: revision(40) });
+    bench.replica.mismatch_next();
+    let effects = bench.hear(ToVerifier::SnapshotEnd { at: revision(40) });
+    assert_eq!(effects[0], mismatch());
+    assert!(!effects.contains(&Effect::Mistrusted));
+}
+
+/// What is known from a disk alone bears witness against nobody.
+#[test]
+fn a_snapshot_that_does_not_add_up_with_what_came_from_a_disk_is_followed_by_one_that_owes_it_nothing() {
+    let mut bench = Bench::live();
+    let config = bench.session.config().clone();
+    bench.session = Session::resuming(config, bench.now, Visible::up_to(revision(10)), revision(10), head(10));
+    bench.input(Input::Tick);
+    bench.input(Input::Connected);
+    bench.hear(welcome(None, 20));
+    bench.hear(ToVerifier::SnapshotBegin { at: revision(20) });
+    bench.replica.mismatch_next();
+    let effects = bench.hear(ToVerifier::SnapshotEnd { at: revision(20) });
+    assert_eq!(effects[..2], [Effect::Mistrusted, mismatch()]);
 }
