@@ -34,4 +34,4 @@ mod usage;
 pub mod witness;
 
 pub use config::AuthorityConfig;
-pub use start::{Authority, Running, StartClass, StartError, Stopped};
+pub use start::{Authority, Ports, Running, StartClass, StartError, Stopped};

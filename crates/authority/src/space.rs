@@ -29,6 +29,7 @@ impl Watching {
     /// Until `stop` ends, or the store is gone.
     pub(crate) async fn run(self, stop: impl Future<Output = ()>) {
         tokio::select! {
+            biased;
             () = stop => {}
             () = self.watch() => {}
         }
@@ -45,6 +46,7 @@ impl Watching {
             }
             was_full = now.full;
             tokio::select! {
+                biased;
                 changed = space.changed() => {
                     if changed.is_err() {
                         return;

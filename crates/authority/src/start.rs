@@ -15,7 +15,7 @@ use std::{
 use jeton_feed::record::Record;
 use jeton_host::{
     files::{FolderError, FolderLock, LockError, data_folder, lock_folder, write_private},
-    serve::{self, BindError, Limits, Listener},
+    serve::{self, BindError, Limits, Listen, Listener},
 };
 use jeton_store::{AnyStore, CommitObserver, Health, OpenConfig, Sqlite, Store, StoreError};
 use jeton_types::{Clock, Entropy, Secret, StartId};
@@ -152,7 +152,9 @@ impl Authority {
             move || open(&config, time, entropy, witness)
         });
         let opened = opened.await.map_err(StartError::BrokenOff)??;
-        Self::serve(config, before, opened, entropy).await
+        before.witness.load(&*opened.store).await?;
+        let ports = Ports::open(&config).await?;
+        Self::serve(config, before, opened, ports, entropy).await
     }
 
     /// Starts one over the model of a store instead of a database, for tests: keys and the root token are files as ever, and
@@ -167,6 +169,22 @@ impl Authority {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Result<Running, StartError> {
+        let ports = Ports::open(&config).await?;
+        Self::start_on(disk, config, ports, clock, entropy).await
+    }
+
+    /// The same over a network that is given.
+    ///
+    /// # Errors
+    /// As [`Authority::start`].
+    #[cfg(feature = "memory")]
+    pub async fn start_on(
+        disk: &jeton_store::Disk,
+        config: AuthorityConfig,
+        ports: Ports<impl Listen>,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Result<Running, StartError> {
         let before = Beginning::new(&clock);
         // There is no database by which a later start could tell that the folder is its own.
         if !config.data_dir.exists() {
@@ -176,7 +194,8 @@ impl Authority {
         let store = jeton_store::Memory::open(disk, time, Arc::clone(&entropy));
         let keys = Arc::new(Keyring::open(&config.keys_dir(), &*entropy)?);
         let opened = Opened { store: Arc::new(AnyStore::Memory(store)), keys };
-        Self::serve(config, before, opened, entropy).await
+        before.witness.load(&*opened.store).await?;
+        Self::serve(config, before, opened, ports, entropy).await
     }
 
     /// Begins to serve what was opened.
@@ -184,11 +203,10 @@ impl Authority {
         config: AuthorityConfig,
         Beginning { time, metrics, events, witness }: Beginning,
         Opened { store, keys }: Opened,
+        ports: Ports<impl Listen>,
         entropy: Arc<dyn Entropy>,
     ) -> Result<Running, StartError> {
-        witness.load(&*store).await?;
-        let http_listener = Listener::bind(config.http, "--http", config.plaintext).await?;
-        let feed_listener = Listener::bind(config.feed, "--feed", config.plaintext).await?;
+        let Ports { http: http_listener, feed: feed_listener } = ports;
         let behind = time.raise(store.authority_time());
         if behind > Duration::from_secs(1) {
             // Over a minute it is not followed either, and the alarm says so as long as it is.
@@ -330,6 +348,24 @@ impl Beginning {
         let (metrics, events) = (Arc::new(Metrics::new()), Events::new());
         let witness = Witness::new(Arc::clone(&metrics), events.clone());
         Self { time: AuthorityTime::new(Arc::clone(clock)), metrics, events, witness }
+    }
+}
+
+/// Where an authority listens: two ports, or what stands for them.
+#[derive(Debug)]
+pub struct Ports<L> {
+    /// For the HTTP API.
+    pub http: L,
+    /// For the feed.
+    pub feed: L,
+}
+
+impl Ports<Listener> {
+    async fn open(config: &AuthorityConfig) -> Result<Self, BindError> {
+        Ok(Self {
+            http: Listener::bind(config.http, "--http", config.plaintext).await?,
+            feed: Listener::bind(config.feed, "--feed", config.plaintext).await?,
+        })
     }
 }
 

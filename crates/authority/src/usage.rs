@@ -68,6 +68,7 @@ impl OwnUse {
             }
         };
         tokio::select! {
+            biased;
             () = stop => {}
             () = hand_in => {}
         }

@@ -10,6 +10,7 @@
 
 mod config;
 mod copy;
+mod dial;
 mod driver;
 mod first_use;
 mod gate;
@@ -39,6 +40,7 @@ use tokio::{
 pub use self::{
     config::{StartError, VerifierConfig},
     copy::CopyStatus,
+    dial::{ByteStream, Dial, Dialing},
     observe::{Observe, Unobserved},
     status::{NamespaceStatus, Right, Status, Trouble, TroubleKind},
     token::TokenSource,
@@ -154,7 +156,7 @@ impl Verifier {
             kept: watch::Sender::new(false),
         });
         let (commands, queue) = mpsc::unbounded_channel();
-        let driver = Driver::new(Arc::clone(&shared), session, checked.endpoint, checked.token, queue);
+        let driver = Driver::new(Arc::clone(&shared), session, checked.road, checked.token, queue);
         let watch = checked.token_file.map(|file| {
             let commands = commands.clone();
             token::watch(file, move |token| commands.send(Command::Token(token)).is_ok())

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use jeton_client::feed::TokenSource;
 use jeton_edge::sidecar::{Sidecar, SidecarConfig};
 use jeton_host::{
     clock::{OsEntropy, SystemClock},
@@ -26,7 +27,7 @@ pub async fn run(args: SidecarArgs, json: bool) -> Outcome {
     let config = SidecarConfig {
         feed_url: args.feed,
         namespaces: args.namespace,
-        token_file: args.token_file,
+        token: TokenSource::File(args.token_file),
         http: args.http,
         plaintext: args.plaintext,
         name: name.clone(),

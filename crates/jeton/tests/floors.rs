@@ -21,7 +21,7 @@ const FLOORS: &[(&str, u8)] = &[
 ];
 
 /// Never linked by the product.
-const PROOF: &[&str] = &["jeton-testkit", "jeton-bench", "jeton-sim", "jeton-model"];
+const PROOF: &[&str] = &["jeton-testkit", "jeton-bench", "jeton-sim", "jeton-model", "jeton-stack"];
 
 /// What floors 0 and 1 must not reach, even through others.
 const HEAVY: &[&str] = &["tokio", "hyper", "axum", "tonic", "rusqlite", "rustix", "getrandom", "mio", "socket2"];

@@ -1,6 +1,6 @@
 //! One type for every store, so that what works with the port need not be generic over it.
 
-use std::{io, ops::ControlFlow, sync::Arc};
+use std::{io, sync::Arc};
 
 use jeton_feed::{
     record::{Head, Record},
@@ -14,13 +14,13 @@ use jeton_types::{
 use tokio::sync::watch;
 
 use crate::{
-    CommitLog, Health, Space, Sqlite, Store, StoreError,
+    CommitLog, Health, SnapshotSink, Space, Sqlite, Store, StoreError,
     idempotency::Claim,
     model::{
         Burn, Caller, CredentialDelete, CredentialFilter, CredentialPatch, CredentialRef, CredentialRow, IssueNew,
         Issued, NamespaceNew, NamespacePatch, NamespaceRow, Patched, PolicyRow, RecordsCut, Retention, RevocationRow,
-        RevokeNew, RevokePreview, Revoked, RootReplaced, Rotated, SessionEndKind, SessionRow, SetHashRow, SnapshotItem,
-        StartRow, StoredReceipt, TokenRow, TokensCollected, UsageFrom, UsageRow, UsageTaken,
+        RevokeNew, RevokePreview, Revoked, RootReplaced, Rotated, SessionEndKind, SessionRow, SetHashRow, StartRow,
+        StoredReceipt, TokenRow, TokensCollected, UsageFrom, UsageRow, UsageTaken,
     },
 };
 
@@ -322,7 +322,7 @@ impl Store for AnyStore {
     async fn snapshot(
         &self,
         namespaces: Vec<NamespaceName>,
-        sink: impl FnMut(SnapshotItem) -> ControlFlow<()> + Send + 'static,
+        sink: impl SnapshotSink,
     ) -> Result<Option<Revision>, StoreError> {
         each!(self, store => store.snapshot(namespaces, sink).await)
     }

@@ -26,6 +26,7 @@ pub mod model;
 mod port;
 mod record_code;
 mod selector;
+mod sink;
 mod sqlite;
 mod usage;
 
@@ -35,5 +36,6 @@ pub use error::StoreError;
 #[cfg(feature = "memory")]
 pub use memory::{Disk, Memory};
 pub use port::{Health, RECORDS_CUT_MAX, SESSIONS_PRUNED_MAX, Store, TOKENS_COLLECTED_MAX};
+pub use sink::SnapshotSink;
 pub use sqlite::{CommitObserver, OpenConfig, Space, Sqlite};
 pub use usage::PRESENTERS_KEPT;

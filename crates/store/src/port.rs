@@ -1,4 +1,4 @@
-use std::{future::Future, io, ops::ControlFlow, sync::Arc};
+use std::{future::Future, io, sync::Arc};
 
 use jeton_feed::{
     record::{Head, Record},
@@ -12,13 +12,13 @@ use jeton_types::{
 use tokio::sync::watch;
 
 use crate::{
-    CommitLog, StoreError,
+    CommitLog, SnapshotSink, StoreError,
     idempotency::Claim,
     model::{
         Burn, Caller, CredentialDelete, CredentialFilter, CredentialPatch, CredentialRef, CredentialRow, IssueNew,
         Issued, NamespaceNew, NamespacePatch, NamespaceRow, Patched, PolicyRow, RecordsCut, Retention, RevocationRow,
-        RevokeNew, RevokePreview, Revoked, RootReplaced, Rotated, SessionEndKind, SessionRow, SetHashRow, SnapshotItem,
-        StartRow, StoredReceipt, TokenRow, TokensCollected, UsageFrom, UsageRow, UsageTaken,
+        RevokeNew, RevokePreview, Revoked, RootReplaced, Rotated, SessionEndKind, SessionRow, SetHashRow, StartRow,
+        StoredReceipt, TokenRow, TokensCollected, UsageFrom, UsageRow, UsageTaken,
     },
 };
 
@@ -265,11 +265,11 @@ pub trait Store: Send + Sync + 'static {
     fn audit_head(&self) -> impl Future<Output = Result<audit::Head, StoreError>> + Send;
     /// Everything that is enforced in `namespaces`, read in one view, piece by piece; answers the head of that view.
     ///
-    /// `sink` runs on a thread that may block. While it does the view stays open and the log cannot be cut, so a sink
-    /// that hands pieces to a slow reader must give up after a while, by [`ControlFlow::Break`]; then nothing is answered.
+    /// While `sink` takes its time the view stays open and the log cannot be cut, so a sink that hands pieces to a slow
+    /// reader must give up after a while, by [`Break`](std::ops::ControlFlow::Break); then nothing is answered.
     fn snapshot(
         &self,
         namespaces: Vec<NamespaceName>,
-        sink: impl FnMut(SnapshotItem) -> ControlFlow<()> + Send + 'static,
+        sink: impl SnapshotSink,
     ) -> impl Future<Output = Result<Option<Revision>, StoreError>> + Send;
 }

@@ -43,6 +43,8 @@ faults! {
     JumpKeepsGrace = "jump_keeps_grace",
     /// A grant whose renewal was sent before a jump is taken after it.
     JumpAcceptsOldGrants = "jump_accepts_old_grants",
+    /// A mutation is answered before it is durable.
+    ReplyBeforeCommit = "reply_before_commit",
     /// The replica says that a record is visible before it is.
     AckBeforeApply = "ack_before_apply",
     /// The process goes on answering after its goodbye.

@@ -66,6 +66,7 @@ async fn follow(shared: Arc<Shared>) {
     tokio::pin!(closing);
     loop {
         tokio::select! {
+            biased;
             () = &mut closing => return,
             // The log lives as long as the store, which the parts hold.
             Ok(()) = changed.changed() => shared.floor().follow(),
@@ -121,6 +122,7 @@ async fn release(shared: Arc<Shared>, mut releases: mpsc::UnboundedReceiver<Rele
         }
     };
     tokio::select! {
+        biased;
         () = shared.closing() => {}
         () = run => {}
     }
@@ -218,6 +220,7 @@ async fn again(shared: &Shared, what: &'static str, error: &StoreError) -> bool 
         return false;
     }
     tokio::select! {
+        biased;
         () = shared.closing() => false,
         () = sleep(RETRY_AFTER) => true,
     }

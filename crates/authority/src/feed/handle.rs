@@ -138,6 +138,7 @@ impl HubHandle {
         }
         let mut closing = self.0.closing.subscribe();
         tokio::select! {
+            biased;
             stored = stored => stored.is_ok(),
             () = tokio::time::sleep(timeout) => false,
             _ = closing.wait_for(|closing| *closing) => false,

@@ -36,6 +36,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
         }
     };
     tokio::select! {
+        biased;
         () = shared.closing() => {}
         () = look => {}
     }

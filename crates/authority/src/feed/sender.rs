@@ -24,7 +24,7 @@ use jeton_proto::{
     codec::Outbound,
     frame::{fits, snapshot_parts},
 };
-use jeton_store::{Store, StoreError, model::SnapshotItem};
+use jeton_store::{SnapshotSink, Store, StoreError, model::SnapshotItem};
 use jeton_types::{NamespaceName, Revision, UnixTime};
 use tokio::{
     sync::mpsc,
@@ -70,6 +70,24 @@ pub(super) fn heartbeats() -> Interval {
     let mut heartbeats = interval(HEARTBEAT_EVERY);
     heartbeats.set_missed_tick_behavior(MissedTickBehavior::Delay);
     heartbeats
+}
+
+/// Hands pieces of a snapshot over to the stream. It gives up when the receiver is gone, at the latest when the verifier has
+/// taken nothing for too long.
+struct HandOver(mpsc::Sender<SnapshotItem>);
+
+impl SnapshotSink for HandOver {
+    fn take(&mut self, item: SnapshotItem) -> ControlFlow<()> {
+        go_on(self.0.blocking_send(item))
+    }
+
+    async fn take_or_wait(&mut self, item: SnapshotItem) -> ControlFlow<()> {
+        go_on(self.0.send(item).await)
+    }
+}
+
+fn go_on<E>(sent: Result<(), E>) -> ControlFlow<()> {
+    if sent.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
 }
 
 /// What the welcome says.
@@ -231,14 +249,8 @@ impl Sender<'_> {
     async fn snapshot(&mut self) -> Result<Revision, End> {
         let began = Instant::now();
         let (pieces, mut waiting) = mpsc::channel::<SnapshotItem>(PIECES_MAX);
-        // The store reads on a thread that may block. It gives up when the receiver is gone, at the latest when the
-        // verifier has taken nothing for too long.
-        let hand_over = move |piece| match pieces.blocking_send(piece) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(_) => ControlFlow::Break(()),
-        };
         let shared = self.shared;
-        let reading = shared.parts.store.snapshot(self.namespaces.to_vec(), hand_over);
+        let reading = shared.parts.store.snapshot(self.namespaces.to_vec(), HandOver(pieces));
         let sending = async {
             // It may wait long for its turn, and a verifier that hears nothing gives the stream up and loses its place.
             let mut heartbeats = interval_at(Instant::now() + HEARTBEAT_EVERY, HEARTBEAT_EVERY);

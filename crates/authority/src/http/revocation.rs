@@ -205,6 +205,7 @@ async fn wait(core: &Core, id: RevocationId, permit: Option<Extension<Permit>>, 
         permit.release();
     }
     tokio::select! {
+        biased;
         _ = core.hub.wait_complete(id, timeout) => {}
         () = core.stopping() => {}
     }

@@ -7,9 +7,9 @@ use jeton_host::{
     files::{FileError, StateError},
 };
 use jeton_types::{Clock, Entropy, NamespaceName, Secret, VerifierName, limits::SESSION_NAMESPACES_MAX};
-use tonic::transport::Endpoint;
 
 use super::{
+    dial::{Dial, Road},
     link,
     observe::{Observe, Unobserved},
     state::State,
@@ -36,6 +36,8 @@ pub struct VerifierConfig {
     pub entropy: Arc<dyn Entropy>,
     /// Who counts.
     pub observe: Arc<dyn Observe>,
+    /// How connections come about where it is not over TCP.
+    pub dial: Option<Arc<dyn Dial>>,
 }
 
 /// Why a verifier could not be started. Nothing of this passes by itself.
@@ -79,6 +81,7 @@ impl VerifierConfig {
             clock: Arc::new(SystemClock),
             entropy: Arc::new(OsEntropy),
             observe: Arc::new(Unobserved),
+            dial: None,
         }
     }
 
@@ -87,6 +90,7 @@ impl VerifierConfig {
         let url = |why: String| StartError::Url { url: crate::url::shown(&self.url), why };
         crate::url::split_url(&self.url).map_err(|why| url(why.to_owned()))?;
         let endpoint = link::endpoint(&self.url).map_err(|error| url(error.to_string()))?;
+        let road = Road { endpoint, dial: self.dial.clone() };
         namespaces_check(&self.namespaces).map_err(StartError::Namespaces)?;
         if self.name.is_authority() {
             return Err(StartError::Name);
@@ -99,12 +103,12 @@ impl VerifierConfig {
             TokenSource::Held(token) => (None, token.clone()),
         };
         let state = self.state_dir.as_deref().map(State::open).transpose()?;
-        Ok(Checked { endpoint, token_file, token, state })
+        Ok(Checked { road, token_file, token, state })
     }
 }
 
 pub(super) struct Checked {
-    pub(super) endpoint: Endpoint,
+    pub(super) road: Road,
     pub(super) token_file: Option<TokenFile>,
     pub(super) token: Secret<String>,
     pub(super) state: Option<State>,

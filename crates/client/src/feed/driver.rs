@@ -24,10 +24,10 @@ use tokio::{
     task::{JoinHandle, spawn_blocking},
     time::{Instant, sleep_until},
 };
-use tonic::transport::Endpoint;
 
 use super::{
     copy::{self, Job, Keeper, Whole},
+    dial::Road,
     link::{Down, Event, Link, Report},
     shared::Shared,
     status::Trouble,
@@ -53,7 +53,7 @@ pub(super) enum Command {
 pub(super) struct Driver {
     shared: Arc<Shared>,
     session: Session,
-    endpoint: Endpoint,
+    road: Road,
     token: Secret<String>,
     commands: mpsc::UnboundedReceiver<Command>,
     reporter: mpsc::Sender<Report>,
@@ -90,7 +90,7 @@ impl Driver {
     pub(super) fn new(
         shared: Arc<Shared>,
         session: Session,
-        endpoint: Endpoint,
+        road: Road,
         token: Secret<String>,
         commands: mpsc::UnboundedReceiver<Command>,
     ) -> Self {
@@ -98,7 +98,7 @@ impl Driver {
         Self {
             shared,
             session,
-            endpoint,
+            road,
             token,
             commands,
             reporter,
@@ -301,9 +301,9 @@ impl Driver {
             self.connect_at = None;
             self.links += 1;
             let listing = self.shared.state.as_ref().map(|state| state.listing(self.session.config().session));
-            let (endpoint, reporter) = (self.endpoint.clone(), self.reporter.clone());
+            let (road, reporter) = (self.road.clone(), self.reporter.clone());
             let bytes_max = if self.unframed { MESSAGE_BYTES_MAX_UNFRAMED } else { MESSAGE_BYTES_MAX };
-            self.link = Some(Link::open(self.links, endpoint, &self.token, bytes_max, listing, reporter));
+            self.link = Some(Link::open(self.links, road, &self.token, bytes_max, listing, reporter));
         }
         if self.lingering.as_ref().is_some_and(|(_, until)| *until <= now) {
             self.lingering = None;

@@ -24,7 +24,7 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
-use super::state::Listing;
+use super::{dial::Road, state::Listing};
 
 /// How long a connection may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -93,7 +93,7 @@ impl Link {
     /// Opens a stream. The session is listed before the connection stands, so before its hello.
     pub(super) fn open(
         number: u64,
-        endpoint: Endpoint,
+        road: Road,
         token: &Secret<String>,
         bytes_max: usize,
         listing: Option<Listing>,
@@ -106,7 +106,7 @@ impl Link {
                 listing.write().await;
             }
             let report = |event| reports.send(Report { link: number, event });
-            let down = run(endpoint, authorization, bytes_max, queue, &report).await;
+            let down = run(road, authorization, bytes_max, queue, &report).await;
             // The receiver is gone only when the driver is, and then nobody is left to care.
             let _ = report(Event::Down(down)).await;
         });
@@ -145,7 +145,7 @@ pub(super) fn endpoint(url: &str) -> Result<Endpoint, tonic::transport::Error> {
 
 /// Runs the stream to its end; returns why it ended.
 async fn run<F>(
-    endpoint: Endpoint,
+    road: Road,
     authorization: Option<MetadataValue<Ascii>>,
     bytes_max: usize,
     queue: mpsc::Receiver<wire::ToAuthority>,
@@ -157,7 +157,7 @@ where
     let Some(authorization) = authorization else {
         return Down::Unauthenticated("it holds characters that no token has".to_owned());
     };
-    let channel = match connect(&endpoint).await {
+    let channel = match connect(&road).await {
         Ok(channel) => channel,
         Err(down) => return down,
     };
@@ -196,10 +196,10 @@ where
     }
 }
 
-async fn connect(endpoint: &Endpoint) -> Result<Channel, Down> {
-    let unreachable = |why| Down::Unreachable { url: endpoint.uri().to_string(), why };
+async fn connect(road: &Road) -> Result<Channel, Down> {
+    let unreachable = |why| Down::Unreachable { url: road.endpoint.uri().to_string(), why };
     // The endpoint's own timeout covers the socket alone; a peer that accepts and then says nothing is this one's.
-    match tokio::time::timeout(CONNECT_TIMEOUT, endpoint.connect()).await {
+    match tokio::time::timeout(CONNECT_TIMEOUT, road.connect()).await {
         Ok(Ok(channel)) => Ok(channel),
         Ok(Err(error)) => Err(unreachable(deepest(&error))),
         Err(_) => Err(unreachable(format!("no connection within {CONNECT_TIMEOUT:?}"))),

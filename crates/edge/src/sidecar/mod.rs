@@ -18,8 +18,8 @@ use axum::{
     response::{IntoResponse as _, Response},
     routing::{get, post},
 };
-use jeton_client::feed::{StartError as FeedError, TokenSource, Verifier, VerifierConfig};
-use jeton_host::serve::{BindError, Limits, Listener, serve};
+use jeton_client::feed::{Dial, StartError as FeedError, TokenSource, Verifier, VerifierConfig};
+use jeton_host::serve::{BindError, Limits, Listen, Listener, serve};
 use jeton_types::{Clock, Entropy, NamespaceName, VerifierName};
 use tokio::{sync::watch, task::JoinHandle};
 
@@ -33,8 +33,8 @@ pub struct SidecarConfig {
     pub feed_url: String,
     /// The namespaces to serve.
     pub namespaces: Vec<NamespaceName>,
-    /// The file with the sidecar's own token; read again when it changes.
-    pub token_file: PathBuf,
+    /// The sidecar's own token; a file is read again when it changes.
+    pub token: TokenSource,
     /// Where the proxy or service beside it asks.
     pub http: SocketAddr,
     /// Whether to listen beyond loopback although there is no TLS yet.
@@ -97,17 +97,33 @@ impl Sidecar {
         entropy: Arc<dyn Entropy>,
     ) -> Result<Running, StartError> {
         let listener = Listener::bind(config.http, "--http", config.plaintext).await?;
+        Self::start_on(config, listener, None, clock, entropy)
+    }
+
+    /// The same over a network that is given: `listener` in the place of its own port, `dial` in that of TCP to the
+    /// authority.
+    ///
+    /// # Errors
+    /// As [`Sidecar::start`].
+    pub fn start_on(
+        config: SidecarConfig,
+        listener: impl Listen,
+        dial: Option<Arc<dyn Dial>>,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Result<Running, StartError> {
         let http_addr = listener.address();
         let metrics = Arc::new(Metrics::new());
         let verifier = Verifier::start(VerifierConfig {
             url: config.feed_url,
-            token: TokenSource::File(config.token_file),
+            token: config.token,
             name: config.name,
             namespaces: config.namespaces,
             state_dir: config.state_dir,
             clock,
             entropy,
             observe: metrics.clone(),
+            dial,
         })?;
         let (draining, is_draining) = watch::channel(false);
         let (stop, mut stopped) = watch::channel(false);

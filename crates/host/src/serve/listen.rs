@@ -1,7 +1,9 @@
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep};
 
@@ -54,11 +56,24 @@ pub enum BindError {
     },
 }
 
+/// Where the connections of [`super::serve`] come from: a port of this machine ([`Listener`]), or a network that is simulated.
+pub trait Listen: Send + 'static {
+    /// One connection.
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+
+    /// The address that is open.
+    fn address(&self) -> SocketAddr;
+
+    /// The next connection, and from where it comes. It may be given up at any time and asked for again.
+    fn accept(&mut self) -> impl Future<Output = (Self::Stream, SocketAddr)> + Send;
+}
+
 /// An open port.
 #[derive(Debug)]
 pub struct Listener {
     inner: TcpListener,
     address: SocketAddr,
+    trouble: AcceptTrouble,
 }
 
 impl Listener {
@@ -79,7 +94,7 @@ impl Listener {
         };
         let inner = TcpListener::bind(address).await.map_err(failed)?;
         let address = inner.local_addr().map_err(failed)?;
-        Ok(Self { inner, address })
+        Ok(Self { inner, address, trouble: AcceptTrouble::default() })
     }
 
     /// The address that is open, with the port that the system chose.
@@ -88,8 +103,23 @@ impl Listener {
         self.address
     }
 
-    /// The next connection. Trouble that only time can cure (no file descriptor left) is waited out, not spun on.
-    pub(super) async fn accept(&self, trouble: &mut AcceptTrouble) -> (TcpStream, SocketAddr) {
+    /// How often accepting has failed since it last worked.
+    #[cfg(test)]
+    pub(super) const fn tries(&self) -> u64 {
+        self.trouble.tries
+    }
+}
+
+impl Listen for Listener {
+    type Stream = TcpStream;
+
+    fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Trouble that only time can cure (no file descriptor left) is waited out, not spun on.
+    async fn accept(&mut self) -> (TcpStream, SocketAddr) {
+        let trouble = &mut self.trouble;
         loop {
             match self.inner.accept().await {
                 Ok((stream, peer)) => {

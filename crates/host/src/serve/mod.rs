@@ -37,11 +37,10 @@ pub use admission::{Admission, AdmissionConfig, AdmissionLayer, AdmissionService
 pub use body::{BodyError, RequestBody, ResponseBody, read_body};
 pub use connection::{Closed, serve_connection};
 pub use limits::Limits;
-pub use listen::{BindError, Listener};
+pub use listen::{BindError, Listen, Listener};
 pub use refuse::{BoxError, Reason, Refuse, refuse_plain};
 
 use gate::{Entry, Gate};
-use listen::AcceptTrouble;
 
 /// The other end's address. Every request's body knows it ([`RequestBody::peer`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,13 +61,14 @@ impl Peer {
 /// HTTP/2 connections get a GOAWAY and finish their streams, and what is left after `limits.drain` is cut.
 ///
 /// Dropping the future cuts everything at once.
-pub async fn serve<S, B, R>(
-    listener: Listener,
+pub async fn serve<L, S, B, R>(
+    mut listener: L,
     service: S,
     refuse: R,
     limits: Limits,
     shutdown: impl Future<Output = ()>,
 ) where
+    L: Listen,
     S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
     S::Error: Into<BoxError>,
     S::Future: Send + 'static,
@@ -78,7 +78,6 @@ pub async fn serve<S, B, R>(
 {
     let limits = Arc::new(limits);
     let gate = Gate::new(&limits);
-    let mut trouble = AcceptTrouble::default();
     let (stop, stopped) = watch::channel(false);
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);
@@ -91,7 +90,7 @@ pub async fn serve<S, B, R>(
                 note_end(ended);
                 continue;
             }
-            accepted = listener.accept(&mut trouble) => accepted,
+            accepted = listener.accept() => accepted,
         };
         let limits = Arc::clone(&limits);
         let (service, refuse) = (service.clone(), refuse.clone());

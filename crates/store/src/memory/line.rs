@@ -3,7 +3,7 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use jeton_types::StartId;
@@ -11,7 +11,7 @@ use jeton_types::StartId;
 use super::Shared;
 
 /// A mutation that waits. It answers whoever asked for it, and panics never.
-pub(super) type Mutation = Box<dyn FnOnce(&Shared, &mut Option<StartId>) + Send>;
+pub(super) type Mutation = Box<dyn FnOnce(&Arc<Shared>, &mut Option<StartId>) + Send>;
 
 #[derive(Default)]
 pub(super) struct Line(Mutex<Inner>);
@@ -27,7 +27,7 @@ struct Inner {
 
 impl Line {
     /// Puts a mutation at the end; it is done before this returns, or by whoever is at work now.
-    pub(super) fn hand_in(&self, shared: &Shared, mutation: Mutation) {
+    pub(super) fn hand_in(&self, shared: &Arc<Shared>, mutation: Mutation) {
         let mut inner = self.inner();
         inner.waiting.push_back(mutation);
         if inner.busy {

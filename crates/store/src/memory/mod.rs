@@ -6,11 +6,15 @@
 //! one moment. There is no thread and no timer in here, so that with equal clocks and equal entropy the same calls in the
 //! same order have the same outcome, byte for byte.
 //!
+//! Its [`Disk`] may be one that must be told to sync: then nothing is answered, read or published before it is, and a
+//! crash takes what was not.
+//!
 //! Not guaranteed: anything about speed. It is slow where that is plainer.
 
 mod change;
 mod collection;
 mod credential;
+mod disk;
 mod line;
 mod port;
 mod revocation;
@@ -23,12 +27,14 @@ mod usage;
 use std::{
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
-use jeton_types::{Clock, Entropy, StartId};
+use jeton_feed::record::{Head, Record};
+use jeton_types::{Clock, Entropy, RevocationId, StartId};
 use tokio::sync::{oneshot, watch};
 
+pub use self::disk::Disk;
 use self::{
     line::Line,
     state::{Draft, Kept, State},
@@ -41,32 +47,6 @@ use crate::{
     model::Caller,
 };
 
-/// What outlives a process: the model's data folder. A handle: clones are the same one.
-#[derive(Clone, Default)]
-pub struct Disk(Arc<Mutex<Arc<State>>>);
-
-impl Disk {
-    fn view(&self) -> Arc<State> {
-        Arc::clone(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Puts `after` in the place of `before`; refuses if something else is there by now.
-    fn replace(&self, before: &Arc<State>, after: State) -> Result<(), StoreError> {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if !Arc::ptr_eq(&state, before) {
-            return Err(foreign_writer());
-        }
-        *state = Arc::new(after);
-        Ok(())
-    }
-}
-
-impl fmt::Debug for Disk {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Disk").finish_non_exhaustive()
-    }
-}
-
 /// The model. A handle: clones share it.
 #[derive(Clone)]
 pub struct Memory {
@@ -76,9 +56,13 @@ pub struct Memory {
 
 struct Shared {
     disk: Disk,
+    /// Which of the processes that have opened the disk this is.
+    opening: u64,
     time: AuthorityTime,
     entropy: Arc<dyn Entropy>,
     commit_log: Arc<CommitLog>,
+    /// What was written last, whether or not it is synced.
+    head: Mutex<Head>,
     health: watch::Sender<Health>,
     /// Why nothing is written any more.
     fence: OnceLock<String>,
@@ -89,14 +73,16 @@ impl Memory {
     /// Opens what is on a disk, as a process that begins does.
     #[must_use]
     pub fn open(disk: &Disk, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
-        let state = disk.view();
+        let (opening, state) = disk.open();
         let time = AuthorityTime::new(clock);
         time.raise(state.authority_time);
         let shared = Shared {
             disk: disk.clone(),
+            opening,
             time,
             entropy,
             commit_log: Arc::new(CommitLog::new(state.head.clone())),
+            head: Mutex::new(state.head.clone()),
             health: watch::channel(Health::Writing).0,
             fence: OnceLock::new(),
             line: Line::default(),
@@ -113,9 +99,13 @@ impl Memory {
         work: impl FnOnce(&mut Draft<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
-        let mutation = move |shared: &Shared, start: &mut Option<StartId>| {
-            // Whoever asked may have gone; what was done stays done.
-            let _ = reply.send(shared.mutate(start, work));
+        let mutation = move |shared: &Arc<Shared>, start: &mut Option<StartId>| {
+            let done = shared.mutate(start, work);
+            // What was refused was perhaps refused because of something that a crash can still take.
+            shared.disk.once_synced(shared.opening, || {
+                // Whoever asked may have gone; what was done stays done.
+                let _ = reply.send(done);
+            });
         };
         self.shared.line.hand_in(&self.shared, Box::new(mutation));
         answer.await.unwrap_or(Err(StoreError::Unknown))
@@ -140,7 +130,7 @@ impl fmt::Debug for Memory {
 impl Shared {
     /// One mutation: all of it or nothing. `start` is that of this process.
     fn mutate<T>(
-        &self,
+        self: &Arc<Self>,
         start: &mut Option<StartId>,
         work: impl FnOnce(&mut Draft<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
@@ -150,8 +140,8 @@ impl Shared {
         if let Some(why) = self.fence.get() {
             return Err(StoreError::Rollback(why.clone()));
         }
-        let mut before = self.disk.view();
-        if before.head != self.commit_log.head() {
+        let mut before = self.disk.written();
+        if before.head != *self.head() {
             return Err(self.stop(foreign_writer()));
         }
         let now = self.time.now();
@@ -159,8 +149,7 @@ impl Shared {
         if before.kept.values().any(|kept| kept.until <= now) {
             let mut shredded = State::clone(&before);
             shredded.kept.retain(|_, kept| kept.until > now);
-            self.disk.replace(&before, shredded).map_err(|error| self.stop(error))?;
-            before = self.disk.view();
+            before = self.disk.replace(&before, shredded).map_err(|error| self.stop(error))?;
         }
         let mut draft = Draft {
             state: State::clone(&before),
@@ -173,15 +162,24 @@ impl Shared {
             .unwrap_or_else(|_| Err(StoreError::Unavailable("the mutation panicked".to_owned())))?;
         draft.set_hash_fill();
         let Draft { state, start: begun, written, .. } = draft;
-        let boot = self.time.boot();
+        self.head().clone_from(&state.head);
         self.disk.replace(&before, state).map_err(|error| self.stop(error))?;
         *start = begun;
-        let committed: Vec<Committed> =
-            written.into_iter().map(|(record, revocation)| Committed { record, revocation, boot }).collect();
-        if !committed.is_empty() {
-            self.commit_log.append(committed);
+        if !written.is_empty() {
+            let shared = Arc::clone(self);
+            self.disk.once_synced(self.opening, move || shared.publish(written));
         }
         Ok(done)
+    }
+
+    fn publish(&self, written: Vec<(Arc<Record>, Option<RevocationId>)>) {
+        let boot = self.time.boot();
+        let committed = written.into_iter().map(|(record, revocation)| Committed { record, revocation, boot });
+        self.commit_log.append(committed.collect());
+    }
+
+    fn head(&self) -> MutexGuard<'_, Head> {
+        self.head.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn stop(&self, error: StoreError) -> StoreError {

@@ -1,6 +1,6 @@
 //! The port, over the model.
 
-use std::{io, ops::ControlFlow, sync::Arc};
+use std::{io, sync::Arc};
 
 use jeton_feed::{
     record::{Head, Record},
@@ -19,14 +19,14 @@ use super::{
     usage,
 };
 use crate::{
-    CommitLog, Health, RECORDS_CUT_MAX, SESSIONS_PRUNED_MAX, Store, StoreError,
+    CommitLog, Health, RECORDS_CUT_MAX, SESSIONS_PRUNED_MAX, SnapshotSink, Store, StoreError,
     commit_log::batch,
     idempotency::Claim,
     model::{
         Burn, Caller, CredentialDelete, CredentialFilter, CredentialPatch, CredentialRef, CredentialRow,
         CredentialState, IssueNew, Issued, NamespaceNew, NamespacePatch, NamespaceRow, Patched, PolicyRow, RecordsCut,
         Retention, RevocationRow, RevokeNew, RevokePreview, Revoked, RootReplaced, Rotated, SessionEndKind, SessionRow,
-        SetHashRow, SnapshotItem, StartRow, StoredReceipt, TokenRow, TokensCollected, UsageFrom, UsageRow, UsageTaken,
+        SetHashRow, StartRow, StoredReceipt, TokenRow, TokensCollected, UsageFrom, UsageRow, UsageTaken,
     },
 };
 
@@ -332,12 +332,16 @@ impl Store for Memory {
     async fn snapshot(
         &self,
         namespaces: Vec<NamespaceName>,
-        sink: impl FnMut(SnapshotItem) -> ControlFlow<()> + Send + 'static,
+        mut sink: impl SnapshotSink,
     ) -> Result<Option<Revision>, StoreError> {
-        let view = self.view();
-        // The sink may block.
-        let reading = tokio::task::spawn_blocking(move || view.snapshot(&namespaces, sink));
-        reading.await.unwrap_or_else(|error| Err(StoreError::Unavailable(format!("a read was given up: {error}"))))
+        // One view, read before anything is handed over.
+        let (at, items) = self.view().snapshot(&namespaces)?;
+        for item in items {
+            if sink.take_or_wait(item).await.is_break() {
+                return Ok(None);
+            }
+        }
+        Ok(Some(at))
     }
 }
 

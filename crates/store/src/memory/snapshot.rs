@@ -1,7 +1,5 @@
 //! All that is enforced in some namespaces.
 
-use std::ops::ControlFlow;
-
 use jeton_feed::message::SnapshotPart;
 use jeton_types::{NamespaceName, Revision};
 
@@ -12,15 +10,9 @@ use crate::{StoreError, model::SnapshotItem};
 const ROWS_MAX: usize = 500;
 
 impl State {
-    pub(super) fn snapshot(
-        &self,
-        namespaces: &[NamespaceName],
-        mut sink: impl FnMut(SnapshotItem) -> ControlFlow<()>,
-    ) -> Result<Option<Revision>, StoreError> {
+    pub(super) fn snapshot(&self, namespaces: &[NamespaceName]) -> Result<(Revision, Vec<SnapshotItem>), StoreError> {
         let at = self.head.revision;
-        if sink(SnapshotItem::Begin { at }).is_break() {
-            return Ok(None);
-        }
+        let mut items = vec![SnapshotItem::Begin { at }];
         for name in namespaces {
             let policy = self.namespace(name)?.policy();
             let mut pieces: Vec<_> = self.enforced(name).chunks(ROWS_MAX).map(<[_]>::to_vec).collect();
@@ -32,11 +24,9 @@ impl State {
             for (place, rows) in pieces.into_iter().enumerate() {
                 let set_hash = self.set_hash(name).filter(|_| place + 1 == count);
                 let part = SnapshotPart { namespace: name.clone(), policy: policy.clone(), rows, set_hash };
-                if sink(SnapshotItem::Rows(part)).is_break() {
-                    return Ok(None);
-                }
+                items.push(SnapshotItem::Rows(part));
             }
         }
-        Ok(Some(at))
+        Ok((at, items))
     }
 }

@@ -30,7 +30,6 @@ mod writer;
 
 use std::{
     fmt, io,
-    ops::ControlFlow,
     path::{Path, PathBuf},
     sync::{Arc, OnceLock},
     thread::{self, JoinHandle},
@@ -60,14 +59,14 @@ use self::{
     writer::{Job, Queue, Writer},
 };
 use crate::{
-    CommitLog, Health, Store, StoreError,
+    CommitLog, Health, SnapshotSink, Store, StoreError,
     authority_time::AuthorityTime,
     idempotency::{Claim, Keep},
     model::{
         Burn, Caller, CredentialDelete, CredentialFilter, CredentialPatch, CredentialRef, CredentialRow, IssueNew,
         Issued, NamespaceNew, NamespacePatch, NamespaceRow, Patched, PolicyRow, RecordsCut, Retention, RevocationRow,
-        RevokeNew, RevokePreview, Revoked, RootReplaced, Rotated, SessionEndKind, SessionRow, SetHashRow, SnapshotItem,
-        StartRow, StoredReceipt, TokenRow, TokensCollected, UsageFrom, UsageRow, UsageTaken,
+        RevokeNew, RevokePreview, Revoked, RootReplaced, Rotated, SessionEndKind, SessionRow, SetHashRow, StartRow,
+        StoredReceipt, TokenRow, TokensCollected, UsageFrom, UsageRow, UsageTaken,
     },
 };
 
@@ -566,9 +565,10 @@ impl Store for Sqlite {
     async fn snapshot(
         &self,
         namespaces: Vec<NamespaceName>,
-        sink: impl FnMut(SnapshotItem) -> ControlFlow<()> + Send + 'static,
+        mut sink: impl SnapshotSink,
     ) -> Result<Option<Revision>, StoreError> {
-        let read = self.inner.readers.read_long(move |conn| snapshot::read(conn, &namespaces, sink)).await;
+        let read =
+            self.inner.readers.read_long(move |conn| snapshot::read(conn, &namespaces, |item| sink.take(item))).await;
         self.seen(read).await
     }
 }
