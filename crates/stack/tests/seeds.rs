@@ -1,6 +1,7 @@
-//! Some seeds, and that a seed is worth something: it repeats.
+//! Some seeds, that a seed is worth something because it repeats, and that what is broken on purpose is noticed.
 
 use jeton_stack::{play, run};
+use jeton_types::fault::Fault;
 
 /// As many as `JETON_STACK_SEEDS` says; `./test` plays a hundred.
 #[test]
@@ -20,4 +21,12 @@ fn the_same_seed_gives_the_same_trace() {
     assert_eq!(first.parts_from(&second), None);
     assert_eq!(first.trace(), second.trace());
     assert_ne!(first.trace(), other.trace(), "another seed is another run");
+}
+
+/// Answers that leave before a sync are lost with the machine.
+#[test]
+fn an_answer_before_the_commit_is_noticed() {
+    let (history, _) = run(1, &std::env::temp_dir(), Some(Fault::ReplyBeforeCommit));
+    let lost = history.violations().iter().any(|violation| violation.starts_with("S12"));
+    assert!(lost, "{:?}", history.violations());
 }
