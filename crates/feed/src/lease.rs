@@ -67,11 +67,17 @@ impl Lease {
     /// Where `now` stands, under the policy as it was at the table read.
     #[must_use]
     pub fn standing(&self, now: Now, freshness: Freshness) -> Standing {
+        let until = self.valid_until();
+        let mut grace_until = until.plus(freshness.grace());
         if now.jump_since(self.sent) > JUMP_MAX {
+            if injected(Fault::JumpKeepsGrace) && now.boot < grace_until {
+                return Standing::Grace(grace_until);
+            }
             return Standing::Jumped;
         }
-        let until = self.valid_until();
-        let grace_until = until.plus(freshness.grace());
+        if injected(Fault::GraceFromNoticedLapse) {
+            grace_until = grace_until.max(now.boot.plus(freshness.grace()));
+        }
         if now.boot < until {
             Standing::Live(until)
         } else if now.boot < grace_until {

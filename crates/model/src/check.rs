@@ -132,7 +132,10 @@ impl Sightings {
 }
 
 /// One row of the table of mutants: a rule, and a model that shows what it is for.
-pub type Row = (Fault, fn(Option<Fault>) -> Outcome);
+pub type Row = (Fault, Explore);
+
+/// A model, with a fault or none.
+pub type Explore = fn(Option<Fault>) -> Outcome;
 
 /// Injects each of these and demands that a promise is broken; prints a line for each.
 ///
@@ -154,7 +157,7 @@ pub fn kill_all(rows: &[Row]) -> Result<(), Vec<&'static str>> {
 ///
 /// # Errors
 /// What is wrong, with the way there.
-pub fn hold_all(models: &[fn(Option<Fault>) -> Outcome]) -> Result<usize, String> {
+pub fn hold_all(models: &[Explore]) -> Result<usize, String> {
     let mut all = 0;
     for model in models {
         let outcome = model(None);

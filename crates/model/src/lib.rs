@@ -11,3 +11,30 @@
 //! Start with [`check`], then read a model.
 
 pub mod check;
+pub mod copies;
+pub mod crowd;
+pub mod drift;
+pub mod grace;
+pub mod leases;
+pub mod own;
+pub mod pauses;
+pub mod restarts;
+pub mod restore;
+pub mod rollback;
+pub mod world;
+
+use check::Explore;
+
+/// Every model, by its name.
+pub const MODELS: &[(&str, Explore)] = &[
+    ("leases", leases::explore),
+    ("crowd", crowd::explore),
+    ("own", own::explore),
+    ("grace", grace::explore),
+    ("drift", drift::explore),
+    ("pauses", pauses::explore),
+    ("restarts", restarts::explore),
+    ("copies", copies::explore),
+    ("restore", restore::explore),
+    ("rollback", rollback::explore),
+];

@@ -96,6 +96,30 @@ faults! {
     OldIsRollback = "old_is_rollback",
     /// A head that nobody sealed is believed.
     UnauthenticHeadStops = "unauthentic_head_stops",
+    /// A receipt waits for sessions only and not for what the authority itself has begun to verify.
+    AuthorityNotCounted = "authority_not_counted",
+    /// A grant reads the floor in one transaction and is written in another.
+    WriteSkew = "write_skew",
+    /// A grant leaves before it is remembered, and is then forgotten.
+    GrantBeforeCommit = "grant_before_commit",
+    /// A session must be past the floor of namespaces that it does not serve.
+    FloorForAllNamespaces = "floor_for_all_namespaces",
+    /// A session counts as silent since it was last heard of, and not since its last grant.
+    SilenceAnyMessage = "silence_any_message",
+    /// The grace that counts is that of the last acknowledged revision alone.
+    GraceOfLastAckOnly = "grace_of_last_ack_only",
+    /// The grace that counts is that of the revocation's own revision alone.
+    GraceOfCommitOnly = "grace_of_commit_only",
+    /// The grace that counts is the least among the session's namespaces.
+    GraceMinimumOfNamespaces = "grace_minimum_of_namespaces",
+    /// Grace counts from the first answer that finds the lease run out.
+    GraceFromNoticedLapse = "grace_from_noticed_lapse",
+    /// An acknowledgement counts for whichever session has the verifier's name.
+    StaleAckNewEpoch = "stale_ack_new_epoch",
+    /// A receipt at or below the floor is taken for complete.
+    CompletenessFromFloor = "completeness_from_floor",
+    /// Receipts are complete at once after old data were restored.
+    RestoreWithoutWait = "restore_without_wait",
 }
 
 #[cfg(feature = "fault")]

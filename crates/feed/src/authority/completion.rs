@@ -5,7 +5,10 @@ use std::{
     ops::Bound::{Excluded, Unbounded},
 };
 
-use jeton_types::{Revision, SessionId, TokenId};
+use jeton_types::{
+    Revision, SessionId, TokenId,
+    fault::{Fault, injected},
+};
 
 use super::{
     Hub,
@@ -33,10 +36,9 @@ impl Hub {
         let key = self.namespaces.key(&committed.namespace);
         // Not since it is known here: a grant that the hub makes late must not be one that the bound forbids.
         let at = committed.boot.min(moment.boot);
-        let namespace = self.namespaces.at_mut(key);
-        namespace.record_add(committed.revision, at);
+        self.namespaces.at_mut(key).record_add(committed.revision, at);
         if let Some(freshness) = committed.policy {
-            namespace.policies.add(committed.revision, freshness);
+            self.namespaces.policy_add(key, committed.revision, freshness);
         }
         if key == self.built_in && !committed.ended_tokens.is_empty() {
             self.tokens_end(committed.revision, committed.ended_tokens, moment, effects);
@@ -55,6 +57,9 @@ impl Hub {
         let namespace = self.namespaces.at_mut(key);
         for session in self.sessions.values_mut() {
             if !session.serves(key) || session.view >= receipt.revision {
+                continue;
+            }
+            if injected(Fault::SkipSession) && session.stream.is_none() {
                 continue;
             }
             let out_at = session.counted_out_at(&namespace.policies, receipt.revision, receipt.committed, self.started);
@@ -84,7 +89,7 @@ impl Hub {
         let ready: Vec<(NamespaceKey, Revision)> = self
             .unreleased
             .range(..=self.released)
-            .filter(|(revision, key)| **key != built_in || !has_stream(**revision))
+            .filter(|(revision, key)| **key != built_in || !has_stream(**revision) || injected(Fault::HelloBeforeCut))
             .map(|(revision, key)| (*key, *revision))
             .collect();
         for (key, revision) in &ready {

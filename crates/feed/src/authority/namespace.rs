@@ -5,7 +5,10 @@ use std::{
     time::Duration,
 };
 
-use jeton_types::{BootTime, Freshness, NamespaceName, Revision, SessionId};
+use jeton_types::{
+    BootTime, Freshness, NamespaceName, Revision, SessionId,
+    fault::{Fault, injected},
+};
 
 use super::receipt::Receipt;
 use crate::numbers::LAG_MAX;
@@ -42,6 +45,16 @@ impl Namespaces {
 
     pub(super) fn at_mut(&mut self, key: NamespaceKey) -> &mut Namespace {
         &mut self.all[key.0]
+    }
+
+    /// Takes a policy record in.
+    pub(super) fn policy_add(&mut self, key: NamespaceKey, revision: Revision, freshness: Freshness) {
+        self.at_mut(key).policies.add(revision, freshness);
+        if injected(Fault::GraceMinimumOfNamespaces) {
+            let with_policy = || self.all.iter().filter(|namespace| !namespace.policies.is_empty());
+            let least = with_policy().map(|namespace| namespace.policies.grace_newest()).min().unwrap_or_default();
+            self.all.iter_mut().for_each(|namespace| namespace.policies.0.push((revision, least)));
+        }
     }
 
     pub(super) fn keys(&self) -> impl Iterator<Item = NamespaceKey> + use<> {
@@ -147,6 +160,16 @@ pub(super) struct Policies(Vec<(Revision, Duration)>);
 impl Policies {
     pub(super) fn add(&mut self, revision: Revision, freshness: Freshness) {
         self.0.push((revision, freshness.grace()));
+    }
+
+    /// The grace that is in force now.
+    pub(super) fn grace_newest(&self) -> Duration {
+        self.0.last().map(|(_, grace)| *grace).unwrap_or_default()
+    }
+
+    /// Whether there are any.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// The largest grace that was in force at any revision from `from` up to `to` (`feed-protocol.md` 12).

@@ -2,13 +2,16 @@
 
 use std::{sync::Arc, time::Duration};
 
-use jeton_types::{BootTime, Revision, SessionId, TokenId};
+use jeton_types::{
+    BootTime, Revision, SessionId, TokenId,
+    fault::{Fault, injected},
+};
 
 use super::{
     fact::{SessionFacts, StreamId},
     namespace::{NamespaceKey, Policies},
 };
-use crate::numbers::{LEASE, RENEW_EVERY, counted_out_after};
+use crate::numbers::{JUMP_MAX, LEASE, RENEW_EVERY, counted_out_after};
 
 /// Without a lease for this long, so with a renewal missed, a session that blocks is called silent.
 const SILENT_AFTER: Duration = Duration::from_nanos(RENEW_EVERY.as_nanos() as u64 * 2);
@@ -90,6 +93,9 @@ impl Session {
     /// The moment from which its silence counts: its last grant, its registration if it never had one, but no earlier
     /// than the start (`feed-protocol.md` 11).
     pub(super) fn silent_from(&self, started: BootTime) -> BootTime {
+        if injected(Fault::RestartForgetsIntervals) {
+            return self.granted.or(self.opened).unwrap_or_default();
+        }
         self.granted.or(self.opened).map_or(started, |at| at.max(started))
     }
 
@@ -104,10 +110,18 @@ impl Session {
         match (self.granted, self.opened) {
             // Registered in this start and never granted: there is no lease that could last, so no grace either. One
             // registered after the commit must not hold the receipt up for longer than those that were there.
-            (None, Some(opened)) => opened.min(committed).max(started).plus(counted_out_after(Duration::ZERO)),
+            (None, Some(opened)) => opened.min(committed).max(started).plus(out_after(Duration::ZERO)),
             _ => {
-                let grace = policies.grace_max(self.known(), revision);
-                self.silent_from(started).plus(counted_out_after(grace))
+                let grace = if injected(Fault::GraceNewestOnly) {
+                    policies.grace_newest()
+                } else if injected(Fault::GraceOfLastAckOnly) {
+                    policies.grace_max(self.known(), self.known())
+                } else if injected(Fault::GraceOfCommitOnly) {
+                    policies.grace_max(revision, revision)
+                } else {
+                    policies.grace_max(self.known(), revision)
+                };
+                self.silent_from(started).plus(out_after(grace))
             }
         }
     }
@@ -115,7 +129,7 @@ impl Session {
     /// A moment before which no line of it can be counted out, whatever the grace.
     pub(super) fn counted_out_first(&self, started: BootTime) -> BootTime {
         let from = if self.granted.is_some() { self.silent_from(started) } else { started };
-        from.plus(counted_out_after(Duration::ZERO))
+        from.plus(out_after(Duration::ZERO))
     }
 
     /// Since when it has been silent, if it has been for long enough to say so.
@@ -123,6 +137,14 @@ impl Session {
         let from = self.silent_from(started);
         (now.since(from) > SILENT_AFTER).then_some(from)
     }
+}
+
+/// After this long without a grant nothing is accepted any more.
+fn out_after(grace: Duration) -> Duration {
+    if injected(Fault::NoDriftMargin) {
+        return LEASE + grace + JUMP_MAX;
+    }
+    counted_out_after(grace)
 }
 
 /// A stream that the driver has not reported closed.

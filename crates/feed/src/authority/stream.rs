@@ -2,7 +2,10 @@
 
 use std::ops::Bound::{Excluded, Included, Unbounded};
 
-use jeton_types::{BootTime, Revision, SessionId, TokenId};
+use jeton_types::{
+    BootTime, Revision, SessionId, TokenId,
+    fault::{Fault, injected},
+};
 
 use super::{
     Hub,
@@ -92,7 +95,15 @@ impl Hub {
     }
 
     pub(super) fn ack(&mut self, stream: StreamId, revision: Revision, moment: Moment, effects: &mut Vec<Effect>) {
+        if injected(Fault::StaleAckNewEpoch) {
+            return self.ack_of_name(stream, revision, moment, effects);
+        }
         let Some((id, _)) = self.stream_current(stream) else { return };
+        self.acked(id, revision, moment, effects);
+    }
+
+    fn acked(&mut self, id: SessionId, revision: Revision, moment: Moment, effects: &mut Vec<Effect>) {
+        self.heard(id, moment);
         let Some(session) = self.sessions.get_mut(&id) else { return };
         if session.acked.is_some_and(|acked| revision <= acked) {
             return;
@@ -130,6 +141,7 @@ impl Hub {
             self.stream_end(stream, None, moment, effects);
             return;
         }
+        self.heard(id, moment);
         if let Some(session) = self.sessions.get_mut(&id) {
             session.waiting = Some(Waiting { request, since: moment.boot });
         }
@@ -209,6 +221,26 @@ impl Hub {
         (found.state != StreamState::Cut).then_some((found.session, found.state))
     }
 
+    /// As [`Self::ack`] must not be: for every session of the verifier's name, and from any stream.
+    fn ack_of_name(&mut self, stream: StreamId, revision: Revision, moment: Moment, effects: &mut Vec<Effect>) {
+        let sent = self.streams.get(&stream).and_then(|stream| self.sessions.get(&stream.session));
+        let Some(verifier) = sent.map(|session| session.facts.verifier.clone()) else { return };
+        let named = self.sessions.iter().filter(|(_, session)| session.facts.verifier == verifier);
+        for id in named.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.acked(id, revision, moment, effects);
+        }
+    }
+
+    /// A message that is no grant shows nothing: a stuck apply path still sends (`feed-protocol.md` 11).
+    fn heard(&mut self, id: SessionId, moment: Moment) {
+        if injected(Fault::SilenceAnyMessage)
+            && let Some(session) = self.sessions.get_mut(&id)
+            && session.granted.is_some()
+        {
+            session.granted = Some(moment.boot);
+        }
+    }
+
     fn stream_leave(&mut self, session: SessionId, stream: StreamId) {
         if let Some(session) = self.sessions.get_mut(&session)
             && session.stream == Some(stream)
@@ -229,9 +261,12 @@ impl Hub {
             return;
         }
         let namespaces = &mut self.namespaces;
+        if injected(Fault::FloorForAllNamespaces) && namespaces.keys().any(|key| acked < namespaces.at(key).floor) {
+            return;
+        }
         let far_enough = |key: &NamespaceKey| {
             let namespace = namespaces.at_mut(*key);
-            acked >= namespace.floor && acked >= namespace.due(moment.boot)
+            (acked >= namespace.floor || injected(Fault::NoFloorOnGrant)) && acked >= namespace.due(moment.boot)
         };
         if !session.namespaces.iter().all(far_enough) {
             return;

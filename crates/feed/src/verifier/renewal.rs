@@ -49,10 +49,17 @@ impl Session {
         // Older ones than the last granted are no longer in the list: an older grant never replaces a newer.
         let Some(place) = live.renewals.iter().position(|renewal| renewal.request == grant.request) else { return };
         let renewal = live.renewals[place];
-        live.renewals.drain(..=place);
-        let sent = if injected(Fault::LeaseFromReceive) { now } else { renewal.sent };
+        if !injected(Fault::OlderGrantReplacesNewer) {
+            live.renewals.drain(..=place);
+        }
+        let mut sent = if injected(Fault::LeaseFromReceive) { now } else { renewal.sent };
+        let mut generation = renewal.generation;
+        if injected(Fault::JumpAcceptsOldGrants) {
+            sent.real = now.real.minus(now.boot.since(sent.boot));
+            generation = replica.lease_generation();
+        }
         let lease = Lease { request: renewal.request, sent, authority_time: grant.authority_time };
-        if replica.lease_set(lease, renewal.generation) {
+        if replica.lease_set(lease, generation) {
             self.held = Some(renewal);
             self.unvouched = false;
             self.backoff.reset();
@@ -68,7 +75,7 @@ impl Session {
     /// Looks for a paused machine: by the clocks, and by a void that somebody else put on the lease.
     pub(super) fn jump_look<R: Replica>(&mut self, now: Now, replica: &R, out: &mut Vec<Effect>) {
         let awaited = match &self.state {
-            State::Live(live) => live.renewals.front(),
+            State::Live(live) if !injected(Fault::JumpAcceptsOldGrants) => live.renewals.front(),
             _ => None,
         };
         if self.held.iter().chain(awaited).any(|renewal| now.jump_since(renewal.sent) > JUMP_MAX) {
@@ -81,7 +88,9 @@ impl Session {
     }
 
     pub(super) fn jumped<R: Replica>(&mut self, now: Now, replica: &R, out: &mut Vec<Effect>) {
-        replica.lease_void(Void::Jump);
+        if !injected(Fault::JumpKeepsGrace) {
+            replica.lease_void(Void::Jump);
+        }
         self.held = None;
         self.renew_anew(now);
         out.push(Effect::Note(Note::Jump));
@@ -90,7 +99,9 @@ impl Session {
     /// Forgets the renewals already sent and sends another with this step.
     fn renew_anew(&mut self, now: Now) {
         if let State::Live(live) = &mut self.state {
-            live.renewals.clear();
+            if !injected(Fault::JumpAcceptsOldGrants) {
+                live.renewals.clear();
+            }
             live.renew_at = now.boot;
         }
     }

@@ -1,0 +1,33 @@
+//! Processes that are killed, on both sides, and a verifier that goes on from a copy of its table.
+//!
+//! Bounds: one verifier name, two of its processes killed, the authority killed or its machine paused, one revocation, three streams
+//! after the first, twelve seconds.
+
+use jeton_types::fault::Fault;
+
+use crate::{
+    check::{Order, Outcome},
+    world::{May, Pass, Scope, Sight, explored},
+};
+
+/// Explores it.
+#[must_use]
+pub fn explore(fault: Option<Fault>) -> Outcome {
+    let scope = Scope {
+        name: "restarts",
+        serves: &[&[0]],
+        grace: [0, 0],
+        policies: &[(0, 3)],
+        revokes: &[0],
+        passes: &[
+            Pass { millis: 1_700, authority: 1_000, verifiers: 1_000 },
+            Pass { millis: 1_700, authority: 0, verifiers: 1_000 },
+        ],
+        horizon: 4,
+        to_the_moment: false,
+        may: &[(May::Revoke, 1), (May::Policy, 1), (May::Open, 1), (May::Crash, 1), (May::Warm, 1), (May::Restart, 1)],
+        sights: &[Sight::Acked, Sight::Fenced, Sight::AuthorityJump],
+        order: Order::Depth,
+    };
+    explored(scope, fault)
+}
