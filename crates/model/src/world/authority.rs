@@ -14,6 +14,7 @@ use jeton_types::{BootTime, Hash32, Revision, SessionId, fault::Fault};
 use super::{
     Down, Feed, May, Sight, World, flawed,
     machine::Clock,
+    shared::Shared,
     store::{BUILT_IN, FED, Ns, SessionRow, Store, What, ns_of, own_token, revision, revocation_number, start_id},
 };
 
@@ -22,9 +23,9 @@ pub(super) struct Authority {
     pub(super) clock: Clock,
     pub(super) process: Option<Process>,
     pub(super) start: u8,
-    pub(super) store: Store,
+    pub(super) store: Shared<Store>,
     /// A copy of the store from the beginning.
-    pub(super) backup: Option<Box<Store>>,
+    pub(super) backup: Option<Shared<Store>>,
     /// Until when no receipt is complete, on the boot clock.
     pub(super) restored: Option<BootTime>,
     /// Old data were put back without a word: sessions may be unknown that have a lease, so no receipt is promised for as long as
@@ -36,7 +37,7 @@ pub(super) struct Authority {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Process {
-    pub(super) hub: Hub,
+    pub(super) hub: Shared<Hub>,
     /// The views of verifications of its own.
     pub(super) reading: Vec<u64>,
     /// What each session has acknowledged, by whichever stream.
@@ -44,12 +45,21 @@ pub(super) struct Process {
     /// Since when each receipt is waited for.
     pub(super) waiting: Vec<(u8, BootTime)>,
     /// For the flawed: what a grant was read from, and for which stream and request.
-    stale: Option<Box<(Hub, u8, u64)>>,
+    stale: Option<Box<(Shared<Hub>, u8, u64)>>,
 }
 
 impl Authority {
-    pub(super) const fn new(store: Store, clock: Clock) -> Self {
-        Self { clock, process: None, start: 0, store, backup: None, restored: None, put_back: false, fenced: 0 }
+    pub(super) fn new(store: Store, clock: Clock) -> Self {
+        Self {
+            clock,
+            process: None,
+            start: 0,
+            store: Shared::new(store),
+            backup: None,
+            restored: None,
+            put_back: false,
+            fenced: 0,
+        }
     }
 
     pub(super) fn is_stopped(&self) -> bool {
@@ -73,7 +83,7 @@ impl World {
         self.commits += 1;
         host.store.commit(BUILT_IN, What::Start, host.start, self.commits);
         let now = host.clock.now();
-        let hub = Hub::new(host.store.setup(host.start, now));
+        let hub = Shared::new(Hub::new(host.store.setup(host.start, now)));
         let open =
             host.store.revocations.iter().enumerate().filter(|(number, _)| host.store.complete >> number & 1 == 0);
         let waiting = open.map(|(number, _)| (number as u8, now.boot)).collect();
@@ -505,7 +515,7 @@ impl World {
         let backup = self.authority.backup.take()?;
         self.authority_down();
         let host = &mut self.authority;
-        host.store = *backup;
+        host.store = backup;
         host.fenced = 0;
         host.put_back |= !says_so;
         if says_so {

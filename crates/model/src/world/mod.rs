@@ -7,6 +7,7 @@
 mod authority;
 mod machine;
 mod promise;
+mod shared;
 mod store;
 mod verifier;
 
@@ -353,7 +354,7 @@ impl Model for Feed {
         let mut next = world.clone();
         next.act(self, action)?;
         next.look(self);
-        (next != *world).then_some(next)
+        Some(next)
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
@@ -382,7 +383,7 @@ impl Feed {
             broken: None,
         };
         world.start(self);
-        world.authority.backup = Some(Box::new(world.authority.store.clone()));
+        world.authority.backup = Some(world.authority.store.clone());
         for index in 0..world.verifiers.len() {
             world.verifiers[index].begin(index, &self.scope, None);
             world.verifier_step(self, index, jeton_feed::verifier::Input::Tick);
@@ -492,7 +493,7 @@ impl World {
             }
             Action::Backup => {
                 self.take(May::Backup);
-                self.authority.backup = Some(Box::new(self.authority.store.clone()));
+                self.authority.backup = Some(self.authority.store.clone());
             }
             Action::PutBack => {
                 self.take(May::PutBack);

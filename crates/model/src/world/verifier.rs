@@ -14,6 +14,7 @@ use jeton_types::{Hash32, NamespaceName, Revision, UnixTime, fault::Fault};
 use super::{
     Down, Feed, Link, Scope, Sight, World, flawed,
     machine::Clock,
+    shared::Shared,
     store::{FED, Ns, View, grace_of, name, ns_of, revision, session_id, token_number, verifier_name},
 };
 
@@ -23,7 +24,7 @@ pub(super) struct Verifier {
     pub(super) serves: &'static [Ns],
     /// What it connects with.
     pub(super) token: u8,
-    session: Session,
+    session: Shared<Session>,
     /// How many sessions it has had.
     sessions: u8,
     pub(super) table: Table,
@@ -61,7 +62,7 @@ impl Verifier {
             clock,
             serves,
             token: index as u8,
-            session: Session::new(config(index, 0, serves), clock.now()),
+            session: Shared::new(Session::new(config(index, 0, serves), clock.now())),
             sessions: 0,
             table: Table::default(),
             wants: false,
@@ -80,7 +81,7 @@ impl Verifier {
         let now = self.clock.now();
         let lease = self.table.lease.filter(|_| flawed(Fault::LeaseSurvivesRestart));
         self.table = Table { lease, ..Table::default() };
-        self.session = match copy {
+        let session = match copy {
             None => Session::new(config, now),
             Some((view, head)) => {
                 let at = revision(view.at);
@@ -88,6 +89,7 @@ impl Verifier {
                 Session::resuming(config, now, Visible::up_to(at), at, head)
             }
         };
+        self.session = Shared::new(session);
         (self.wants, self.link, self.granted, self.in_grace, self.kept) = (false, None, false, false, None);
         self.leased_by = None;
     }
@@ -231,7 +233,7 @@ impl World {
                 host.sessions += 1;
                 // Whoever gave it the token gives it another.
                 host.token += 4;
-                host.session = host.session.successor(session_id(index, host.sessions), host.clock.now());
+                host.session = Shared::new(host.session.successor(session_id(index, host.sessions), host.clock.now()));
                 self.verifier_step(feed, index, Input::Tick);
             }
             Effect::Note(Note::Jump) => feed.saw(Sight::DroppedByJump),
