@@ -1,6 +1,6 @@
 //! Two verifiers that share one namespace and differ in another.
 //!
-//! Bounds: two verifiers, two revocations in either namespace, one stream breaks and one opens, three seconds and a half.
+//! Bounds: two verifiers, one revocation in either namespace, one stream breaks and one opens, one passage of time.
 
 use jeton_types::fault::Fault;
 
@@ -19,9 +19,9 @@ pub fn explore(fault: Option<Fault>) -> Outcome {
         policies: &[],
         revokes: &[0, 1],
         passes: &[Pass { millis: 1_700, authority: 1_000, verifiers: 1_000 }],
-        horizon: 2,
+        horizon: 1,
         to_the_moment: false,
-        may: &[(May::Revoke, 2), (May::Break, 1), (May::Open, 1)],
+        may: &[(May::Revoke, 1), (May::Break, 1), (May::Open, 1)],
         sights: &[Sight::Acked, Sight::RefusedForLag],
         order: Order::Depth,
     };

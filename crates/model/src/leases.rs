@@ -1,6 +1,6 @@
 //! Leases, floors and receipts of one verifier, in a strict namespace.
 //!
-//! Bounds: one verifier, one revocation, one stream after the first, one grant that comes twice, ten seconds.
+//! Bounds: one verifier, one revocation, one stream after the first, one grant that comes twice, fourteen seconds.
 
 use jeton_types::fault::Fault;
 
@@ -18,8 +18,8 @@ pub fn explore(fault: Option<Fault>) -> Outcome {
         grace: [0, 0],
         policies: &[],
         revokes: &[0],
-        passes: &[Pass { millis: 2_000, authority: 1_000, verifiers: 1_000 }],
-        horizon: 5,
+        passes: &[Pass { millis: 3_500, authority: 1_000, verifiers: 1_000 }],
+        horizon: 4,
         to_the_moment: true,
         may: &[(May::Revoke, 1), (May::Break, 1), (May::Open, 1), (May::Echo, 1), (May::Leave, 1)],
         sights: &[
