@@ -160,6 +160,9 @@ impl Plan {
             // The last one is soon followed by the end.
             let quiet = if burst == 0 { 0 } else { drawn.rng.within(10, 160) * 60_000 };
             let mut gap = quiet;
+            if drawn.rng.chance(15) {
+                actions.extend(drawn.grace_taken_away(std::mem::take(&mut gap)));
+            }
             for _ in 0..drawn.rng.within(4, 40) {
                 gap += match drawn.rng.below(6) {
                     0..=1 => drawn.rng.below(50),
@@ -286,6 +289,18 @@ impl<'a> Draw<'a> {
             2..=3 => self.rng.within(3_000, 12_000),
             _ => self.rng.within(12_000, 40_000),
         }
+    }
+
+    /// Somebody is cut off while he may go on for long; then that is taken away, and the authority starts anew and revokes.
+    fn grace_taken_away(&mut self, quiet: u64) -> [(u64, Action); 5] {
+        let (verifier, namespace) = (self.verifier(), 1 + self.rng.below(NAMESPACES.len() as u64 - 1) as usize);
+        [
+            (quiet, Action::Policy { namespace, freshness: FRESHNESS.len() - 1 }),
+            (3_000, Action::Block { verifier, up: true, down: true, span: 40_000 }),
+            (100, Action::Policy { namespace, freshness: 0 }),
+            (100, Action::Crash { process: None, span: 500 }),
+            (1_000, Action::Revoke { namespace }),
+        ]
     }
 
     fn action(&mut self) -> Action {
