@@ -2,7 +2,7 @@
 //!
 //! What each case does, and what must be true of the authority after it, stands there. Here a sidecar of ours is put beside:
 //! it serves the namespace of every case, and must not notice any of them.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on ends here")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends here")]
 
 use std::{
     path::Path,
