@@ -4,7 +4,7 @@
 //! that is the constant `false`: the question and what would follow from it are not in the program. With it, a thread may
 //! [`inject`] one fault for as long as it holds the [`Injected`]; other threads go on as they should.
 //!
-//! The names are those that the proofs and `docs/proof.md` use.
+//! The names are those by which the proofs are told what to leave out (`docs/proof.md`).
 
 macro_rules! faults {
     ($($(#[$doc:meta])* $fault:ident = $name:literal,)*) => {
@@ -55,11 +55,11 @@ faults! {
     SuspendStopsClock = "suspend_stops_clock",
     /// A clock is further off than anything that the margin covers.
     DriftBeyondMargin = "drift_beyond_margin",
-    /// A start finds no session in its registry.
+    /// A receipt does not wait for sessions that are not connected, or that were before a start.
     SkipSession = "skip_session",
-    /// A start thinks that it has been running for long.
+    /// A start does not count what sessions may have been granted before it.
     RestartForgetsIntervals = "restart_forgets_intervals",
-    /// A start knows only the newest policy of each namespace.
+    /// The grace that counts is that of the newest policy alone.
     GraceNewestOnly = "grace_newest_only",
     /// The authority acknowledges without waiting for the hellos that it has begun to verify.
     HelloBeforeCut = "hello_before_cut",

@@ -58,8 +58,8 @@ impl Session {
                 // What is known here is kept, ends above all: that the authority forgot one is no reason to forget it too. But
                 // not if it is known only from a disk, or if a row here has changed that nobody wrote: then no snapshot would
                 // ever add up.
-                let mine = self.unvouched || replica.set_hashes(&self.config.namespaces).is_err();
-                if matches!(why, Unappliable::Mismatch { .. }) && mine {
+                let mine = || self.unvouched || replica.set_hashes(&self.config.namespaces).is_err();
+                if matches!(why, Unappliable::Mismatch { .. }) && mine() {
                     self.mistrust(replica, out);
                     return self.fault(Fault::Unappliable(why), replica, out);
                 }
